@@ -1,0 +1,67 @@
+"""What every end-to-end test can ask for: servers that live as long as the run, a directory of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services import Kafka, Postgres, Process, Registry, default_run_dir
+from services.runtime import running
+
+
+@pytest.fixture
+def run_dir(request: pytest.FixtureRequest) -> Path:
+    """A directory of the test's own that every user may enter."""
+    path = default_run_dir() / re.sub(r"\W+", "-", request.node.name)[:60]
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_of() -> Iterator[Callable[[int], Postgres]]:
+    """postgres_of(15): the one shared server of a major. Use databases and slots of your own there."""
+    servers: dict[int, Postgres] = {}
+
+    def of(major: int) -> Postgres:
+        if major not in servers or not servers[major].alive:
+            servers[major] = Postgres(major)
+            servers[major].start()
+        return servers[major]
+
+    yield of
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_of: Callable[[int], Postgres]) -> Postgres:
+    """The shared server of the newest major."""
+    return postgres_of(18)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """The shared broker. Tests that stop one start their own."""
+    with Kafka() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """The shared schema registry."""
+    with Registry() as server:
+        yield server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Puts the end of every log beside a failure."""
+    report = yield
+    if report.failed:
+        processes: list[Process] = running()
+        for process in processes:
+            report.sections.append((f"log of {process.name}", process.tail(40)))
+    return report
