@@ -15,7 +15,7 @@ from services.runtime import running
 @pytest.fixture
 def run_dir(request: pytest.FixtureRequest) -> Path:
     """A directory of the test's own that every user may enter."""
-    path = default_run_dir() / re.sub(r"\W+", "-", request.node.name)[:60]
+    path = default_run_dir() / re.sub(r"\W+", "-", request.node.name)[:40].strip("-")
     path.mkdir(exist_ok=True)
     return path
 

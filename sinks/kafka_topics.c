@@ -1,0 +1,314 @@
+#include "kafka_topics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define REQUEST_MS 10000
+#define TOPICS_MAX 65536
+
+enum step { DESCRIBE, CREATE, CHECK, READY, FAILED };
+
+struct topic {
+    struct topic *next;
+    rd_kafka_topic_t *handle;
+    enum step step;
+    bool waiting; /* for the answer to step */
+    bool keyless;
+    struct wf_err err;
+    char name[];
+};
+
+struct wf_kafka_topics {
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    struct wf_kafka_topics_conf conf;
+    struct topic *topics;
+    unsigned n;
+};
+
+struct wf_kafka_topics *wf_kafka_topics_new(rd_kafka_t *rk, int event_fd,
+                                            const struct wf_kafka_topics_conf *conf)
+{
+    static const uint64_t one = 1;
+    struct wf_kafka_topics *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->rk = rk;
+    t->conf = *conf;
+    t->queue = rd_kafka_queue_new(rk);
+    rd_kafka_queue_io_event_enable(t->queue, event_fd, &one, sizeof(one));
+    return t;
+}
+
+void wf_kafka_topics_free(struct wf_kafka_topics *t)
+{
+    if (!t)
+        return;
+    rd_kafka_queue_io_event_enable(t->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(t->queue);
+    while (t->topics) {
+        struct topic *topic = t->topics;
+
+        t->topics = topic->next;
+        if (topic->handle)
+            rd_kafka_topic_destroy(topic->handle);
+        free(topic);
+    }
+    free(t);
+}
+
+/* ---- requests
+ * ------------------------------------------------------------------------------------ */
+
+static rd_kafka_AdminOptions_t *options_for(struct wf_kafka_topics *t, rd_kafka_admin_op_t op,
+                                            struct topic *topic)
+{
+    rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(t->rk, op);
+    char text[128];
+
+    rd_kafka_AdminOptions_set_request_timeout(o, REQUEST_MS, text, sizeof(text));
+    rd_kafka_AdminOptions_set_opaque(o, topic);
+    return o;
+}
+
+static void describe(struct wf_kafka_topics *t, struct topic *topic)
+{
+    rd_kafka_AdminOptions_t *o = options_for(t, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, topic);
+    const char *name = topic->name;
+    rd_kafka_TopicCollection_t *names = rd_kafka_TopicCollection_of_topic_names(&name, 1);
+
+    rd_kafka_DescribeTopics(t->rk, names, o, t->queue);
+    rd_kafka_TopicCollection_destroy(names);
+    rd_kafka_AdminOptions_destroy(o);
+}
+
+static void create(struct wf_kafka_topics *t, struct topic *topic)
+{
+    rd_kafka_AdminOptions_t *o = options_for(t, RD_KAFKA_ADMIN_OP_CREATETOPICS, topic);
+    char text[256];
+    rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(
+        topic->name, (int)t->conf.partitions, (int)t->conf.replication, text, sizeof(text));
+
+    if (!new_topic) {
+        topic->step = FAILED;
+        topic->waiting = false;
+        wf_err_set(&topic->err, WF_REJECT, "topic", "topic %s cannot be created: %s", topic->name,
+                   text);
+    } else {
+        for (size_t i = 0; i < t->conf.config->n; i++)
+            rd_kafka_NewTopic_set_config(new_topic, t->conf.config->items[i].key,
+                                         t->conf.config->items[i].value);
+        rd_kafka_CreateTopics(t->rk, &new_topic, 1, o, t->queue);
+        rd_kafka_NewTopic_destroy(new_topic);
+    }
+    rd_kafka_AdminOptions_destroy(o);
+}
+
+static void check(struct wf_kafka_topics *t, struct topic *topic)
+{
+    rd_kafka_AdminOptions_t *o = options_for(t, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, topic);
+    rd_kafka_ConfigResource_t *res =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic->name);
+
+    rd_kafka_DescribeConfigs(t->rk, &res, 1, o, t->queue);
+    rd_kafka_ConfigResource_destroy(res);
+    rd_kafka_AdminOptions_destroy(o);
+}
+
+static void request(struct wf_kafka_topics *t, struct topic *topic)
+{
+    topic->waiting = true;
+    if (topic->step == DESCRIBE)
+        describe(t, topic);
+    else if (topic->step == CREATE)
+        create(t, topic);
+    else
+        check(t, topic);
+}
+
+/* ---- answers
+ * --------------------------------------------------------------------------------------- */
+
+static void fail(struct topic *topic, rd_kafka_resp_err_t code, const char *doing, const char *text)
+{
+    bool denied = code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+                  code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    bool ours = denied || code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION ||
+                code == RD_KAFKA_RESP_ERR_INVALID_PARTITIONS ||
+                code == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR ||
+                code == RD_KAFKA_RESP_ERR_INVALID_CONFIG ||
+                code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
+
+    topic->step = FAILED;
+    wf_err_set(&topic->err, ours ? WF_REJECT : WF_RETRY, denied ? "topic_denied" : "topic",
+               "%s topic %s failed: %s%s", doing, topic->name, text ? text : rd_kafka_err2str(code),
+               denied
+                   ? "; hint: the principal needs Describe and Write on the topic, and Create to "
+                     "make it"
+                   : "");
+}
+
+static void described(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
+{
+    size_t n;
+    const rd_kafka_TopicDescription_t **d =
+        rd_kafka_DescribeTopics_result_topics(rd_kafka_event_DescribeTopics_result(event), &n);
+    const rd_kafka_error_t *error = n ? rd_kafka_TopicDescription_error(d[0]) : NULL;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        topic->step = CHECK;
+    } else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+        fail(topic, code, "looking up", rd_kafka_error_string(error));
+    } else if (t->conf.create) {
+        topic->step = CREATE;
+    } else {
+        topic->step = FAILED;
+        wf_err_set(&topic->err, WF_REJECT, "topic_missing",
+                   "topic %s does not exist and sink.create_topics is off; hint: create it, or "
+                   "sink.create_topics: on",
+                   topic->name);
+    }
+}
+
+static void created(struct topic *topic, rd_kafka_event_t *event)
+{
+    size_t n;
+    const rd_kafka_topic_result_t **r =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
+    rd_kafka_resp_err_t code = n ? rd_kafka_topic_result_error(r[0]) : RD_KAFKA_RESP_ERR__FAIL;
+
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        wf_log(WF_LOG_INFO, "topic_created", NULL, "topic %s created", topic->name);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        topic->step = CHECK;
+    else
+        fail(topic, code, "creating", rd_kafka_topic_result_error_string(r[0]));
+}
+
+static void check_setting(struct wf_kafka_topics *t, struct topic *topic, const char *name,
+                          const char *value)
+{
+    if (strcmp(name, "cleanup.policy") == 0 && strcmp(value, "compact") == 0 && topic->keyless) {
+        topic->step = FAILED;
+        wf_err_set(&topic->err, WF_REJECT, "topic_compacted",
+                   "topic %s is compacted and would refuse events without a key; hint: give the "
+                   "table a primary key, or set the topic's cleanup.policy to delete",
+                   topic->name);
+    } else if (strcmp(name, "min.insync.replicas") == 0 && atoi(value) < 2) {
+        wf_log(WF_LOG_DEBUG, "topic_settings", NULL,
+               "topic %s has min.insync.replicas %s: one broker's disk can lose what was confirmed",
+               topic->name, value);
+    } else if (strcmp(name, "max.message.bytes") == 0 && atoll(value) < t->conf.max_message) {
+        wf_log(
+            WF_LOG_WARN, "topic_settings", NULL,
+            "topic %s takes messages of %s bytes, sink.max_message is %lld: a larger event would "
+            "block the pipeline",
+            topic->name, value, (long long)t->conf.max_message);
+    }
+}
+
+static void checked(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
+{
+    size_t n, entries = 0;
+    const rd_kafka_ConfigResource_t **r =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &n);
+    const rd_kafka_ConfigEntry_t **e = NULL;
+
+    topic->step = READY;
+    if (n && rd_kafka_ConfigResource_error(r[0]) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        e = rd_kafka_ConfigResource_configs(r[0], &entries);
+    else /* DescribeConfigs is a right of its own: publishing does not need it */
+        wf_log(WF_LOG_INFO, "topic_settings", NULL, "the settings of topic %s cannot be read: %s",
+               topic->name, n ? rd_kafka_ConfigResource_error_string(r[0]) : "no answer");
+    for (size_t i = 0; i < entries; i++) {
+        const char *value = rd_kafka_ConfigEntry_value(e[i]);
+
+        if (value)
+            check_setting(t, topic, rd_kafka_ConfigEntry_name(e[i]), value);
+    }
+    if (topic->step == READY) {
+        topic->handle = rd_kafka_topic_new(t->rk, topic->name, NULL);
+        if (!topic->handle)
+            fail(topic, rd_kafka_last_error(), "opening", NULL);
+    }
+}
+
+static void answered(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
+{
+    static const char *const doing[] = {"looking up", "creating", "checking"};
+
+    topic->waiting = false;
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR && topic->step != CHECK)
+        fail(topic, rd_kafka_event_error(event), doing[topic->step],
+             rd_kafka_event_error_string(event));
+    else if (topic->step == DESCRIBE)
+        described(t, topic, event);
+    else if (topic->step == CREATE)
+        created(topic, event);
+    else
+        checked(t, topic, event);
+    if (topic->step < READY)
+        request(t, topic);
+}
+
+void wf_kafka_topics_poll(struct wf_kafka_topics *t)
+{
+    rd_kafka_event_t *event;
+
+    while ((event = rd_kafka_queue_poll(t->queue, 0)) != NULL) {
+        struct topic *topic = rd_kafka_event_opaque(event);
+
+        if (topic)
+            answered(t, topic, event);
+        rd_kafka_event_destroy(event);
+    }
+}
+
+/* ---- what the sink sees
+ * ------------------------------------------------------------------------------ */
+
+static struct topic *find(struct wf_kafka_topics *t, const char *name)
+{
+    struct topic *topic = t->topics;
+    size_t size = strlen(name) + 1;
+
+    while (topic && strcmp(topic->name, name) != 0)
+        topic = topic->next;
+    if (topic || t->n >= TOPICS_MAX)
+        return topic;
+    topic = calloc(1, sizeof(*topic) + size);
+    if (!topic)
+        return NULL;
+    memcpy(topic->name, name, size);
+    topic->next = t->topics;
+    t->topics = topic;
+    t->n++;
+    return topic;
+}
+
+enum wf_rc wf_kafka_topics_ready(struct wf_kafka_topics *t, const char *name, bool keyless,
+                                 rd_kafka_topic_t **out, struct wf_err *err)
+{
+    struct topic *topic = find(t, name);
+
+    if (!topic)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory, or more than %d topics",
+                          TOPICS_MAX);
+    topic->keyless |= keyless;
+    if (topic->step == READY) {
+        *out = topic->handle;
+        return WF_OK;
+    }
+    if (topic->step == FAILED) { /* told once; the next call tries again */
+        topic->step = DESCRIBE;
+        *err = topic->err;
+        return err->rc;
+    }
+    if (!topic->waiting)
+        request(t, topic);
+    return WF_AGAIN;
+}

@@ -1,0 +1,251 @@
+#include "avro_schema.h"
+
+#define PG_NAMESPACE "io.debezium.connector.postgresql"
+
+struct record_text {
+    const char *full_name;
+    const char *text;
+};
+
+/* Texts of a captured Debezium run; `defined` decides between text and name. */
+static const struct record_text records[] = {
+    [WF_RECORD_VARIABLE_DECIMAL] =
+        {"io.debezium.data.VariableScaleDecimal",
+         "{\"type\":\"record\",\"name\":\"VariableScaleDecimal\",\"namespace\":\"io.debezium."
+         "data\","
+         "\"fields\":[{\"name\":\"scale\",\"type\":\"int\"},{\"name\":\"value\",\"type\":"
+         "\"bytes\"}],"
+         "\"connect.doc\":\"Variable scaled decimal\",\"connect.version\":1,"
+         "\"connect.name\":\"io.debezium.data.VariableScaleDecimal\"}"},
+    [WF_RECORD_POINT] =
+        {"io.debezium.data.geometry.Point",
+         "{\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"io.debezium.data.geometry\","
+         "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"
+         "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"
+         "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
+         "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"
+         "\"connect.name\":\"io.debezium.data.geometry.Point\"}"},
+};
+
+/* The source record without its opening: the namespace is left out where the enclosing record has
+ * the same one. No ts_ns: microseconds are all PostgreSQL has. */
+static const char source_fields[] =
+    "\"fields\":[{\"name\":\"version\",\"type\":\"string\"},"
+    "{\"name\":\"connector\",\"type\":\"string\"},{\"name\":\"name\",\"type\":\"string\"},"
+    "{\"name\":\"ts_ms\",\"type\":\"long\"},"
+    "{\"name\":\"snapshot\",\"type\":[{\"type\":\"string\",\"connect.version\":1,"
+    "\"connect.parameters\":{\"allowed\":\"true,first,first_in_data_collection,"
+    "last_in_data_collection,last,false,incremental\"},\"connect.default\":\"false\","
+    "\"connect.name\":\"io.debezium.data.Enum\"},\"null\"],\"default\":\"false\"},"
+    "{\"name\":\"db\",\"type\":\"string\"},"
+    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null},"
+    "{\"name\":\"ts_us\",\"type\":[\"null\",\"long\"],\"default\":null},"
+    "{\"name\":\"schema\",\"type\":\"string\"},{\"name\":\"table\",\"type\":\"string\"},"
+    "{\"name\":\"txId\",\"type\":[\"null\",\"long\"],\"default\":null},"
+    "{\"name\":\"lsn\",\"type\":[\"null\",\"long\"],\"default\":null},"
+    "{\"name\":\"xmin\",\"type\":[\"null\",\"long\"],\"default\":null},"
+    "{\"name\":\"origin\",\"type\":[\"null\",\"string\"],\"default\":null},"
+    "{\"name\":\"origin_lsn\",\"type\":[\"null\",\"long\"],\"default\":null}],"
+    "\"connect.version\":1,\"connect.name\":\"" PG_NAMESPACE ".Source\"}";
+
+static const char transaction_field[] =
+    "{\"name\":\"transaction\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"block\","
+    "\"namespace\":\"event\",\"fields\":[{\"name\":\"id\",\"type\":\"string\"},"
+    "{\"name\":\"total_order\",\"type\":\"long\"},"
+    "{\"name\":\"data_collection_order\",\"type\":\"long\"}],"
+    "\"connect.version\":1,\"connect.name\":\"event.block\"}],\"default\":null}";
+
+static const char ts_fields[] = "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],"
+                                "\"default\":null},"
+                                "{\"name\":\"ts_us\",\"type\":[\"null\",\"long\"],"
+                                "\"default\":null}";
+
+/* `,"key":"value"`, the value escaped; nothing for a NULL value. */
+static void put_prop(struct wf_buf *out, const char *key, const char *value)
+{
+    if (!value)
+        return;
+    wf_buf_str(out, ",\"");
+    wf_buf_str(out, key);
+    wf_buf_str(out, "\":\"");
+    wf_buf_json(out, value, strlen(value));
+    wf_buf_byte(out, '"');
+}
+
+static void put_decimal_params(struct wf_buf *out, const struct wf_avro_type *t)
+{
+    wf_buf_printf(out, ",\"connect.parameters\":{\"scale\":\"%d\"", t->scale);
+    if (t->precision)
+        wf_buf_printf(out, ",\"connect.decimal.precision\":\"%d\"", t->precision);
+    wf_buf_byte(out, '}');
+}
+
+static bool is_bare(const struct wf_avro_type *t, const char *dflt)
+{
+    return !t->connect_name && !t->connect_type && !t->logical && !t->pg_type && !t->param &&
+           !t->decimal && !dflt;
+}
+
+static void put_record(struct wf_buf *out, const struct wf_avro_type *t, uint32_t *defined)
+{
+    const struct record_text *r = &records[t->record];
+    uint32_t bit = 1u << t->record;
+
+    if (*defined & bit) {
+        wf_buf_byte(out, '"');
+        wf_buf_str(out, r->full_name);
+        wf_buf_byte(out, '"');
+    } else {
+        wf_buf_str(out, r->text);
+    }
+    *defined |= bit;
+}
+
+void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char *dflt,
+                    uint32_t *defined)
+{
+    if (t->record != WF_RECORD_NONE) {
+        put_record(out, t, defined);
+        return;
+    }
+    if (is_bare(t, dflt)) {
+        wf_buf_printf(out, "\"%s\"", t->base);
+        return;
+    }
+    wf_buf_printf(out, "{\"type\":\"%s\"", t->base);
+    if (t->decimal)
+        wf_buf_printf(out, ",\"scale\":%d,\"precision\":%d", t->scale,
+                      t->precision ? t->precision : 64);
+    if (t->connect_name)
+        wf_buf_str(out, ",\"connect.version\":1");
+    if (t->decimal) {
+        put_decimal_params(out, t);
+    } else if (t->param) {
+        wf_buf_printf(out, ",\"connect.parameters\":{\"%s\":\"", t->param);
+        wf_buf_json(out, t->param_value, strlen(t->param_value));
+        wf_buf_str(out, "\"}");
+    }
+    if (dflt) {
+        wf_buf_str(out, ",\"connect.default\":");
+        wf_buf_str(out, dflt);
+    }
+    put_prop(out, "connect.name", t->connect_name);
+    put_prop(out, "connect.type", t->connect_type);
+    put_prop(out, "walferry.pg.type", t->pg_type);
+    put_prop(out, "logicalType", t->logical);
+    wf_buf_byte(out, '}');
+}
+
+void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32_t *defined)
+{
+    wf_buf_str(out, "{\"name\":\"");
+    wf_buf_str(out, f->name);
+    wf_buf_str(out, "\",\"type\":");
+    if (f->nullable)
+        wf_buf_str(out, f->dflt ? "[" : "[\"null\",");
+    wf_schema_type(out, f->type, f->dflt, defined);
+    if (f->nullable)
+        wf_buf_str(out, f->dflt ? ",\"null\"]" : "]");
+    if (f->dflt || f->nullable) {
+        wf_buf_str(out, ",\"default\":");
+        wf_buf_str(out, f->dflt ? f->dflt : "null");
+    }
+    wf_buf_byte(out, '}');
+}
+
+static void put_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n)
+{
+    uint32_t defined = 0;
+
+    wf_buf_str(out, "\"fields\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            wf_buf_byte(out, ',');
+        wf_schema_field(out, &f[i], &defined);
+    }
+    wf_buf_byte(out, ']');
+}
+
+void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_field *f, size_t n)
+{
+    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Key\",\"namespace\":\"");
+    wf_buf_str(out, ns);
+    wf_buf_str(out, "\",");
+    put_fields(out, f, n);
+    wf_buf_str(out, ",\"connect.name\":\"");
+    wf_buf_str(out, ns);
+    wf_buf_str(out, ".Key\"}");
+}
+
+static void put_source(struct wf_buf *out, const char *enclosing)
+{
+    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Source\",");
+    if (!enclosing || strcmp(enclosing, PG_NAMESPACE))
+        wf_buf_str(out, "\"namespace\":\"" PG_NAMESPACE "\",");
+    wf_buf_str(out, source_fields);
+}
+
+void wf_schema_envelope(struct wf_buf *out, const char *ns, const struct wf_schema_field *f,
+                        size_t n)
+{
+    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Envelope\",\"namespace\":\"");
+    wf_buf_str(out, ns);
+    wf_buf_str(out, "\",\"fields\":[{\"name\":\"before\",\"type\":[\"null\","
+                    "{\"type\":\"record\",\"name\":\"Value\",");
+    put_fields(out, f, n);
+    wf_buf_str(out, ",\"connect.name\":\"");
+    wf_buf_str(out, ns);
+    wf_buf_str(out, ".Value\"}],\"default\":null},"
+                    "{\"name\":\"after\",\"type\":[\"null\",\"Value\"],\"default\":null},"
+                    "{\"name\":\"source\",\"type\":");
+    put_source(out, ns);
+    wf_buf_str(out, "},");
+    wf_buf_str(out, transaction_field);
+    wf_buf_str(out, ",{\"name\":\"op\",\"type\":\"string\"},");
+    wf_buf_str(out, ts_fields);
+    wf_buf_str(out, "],\"connect.version\":2,\"connect.name\":\"");
+    wf_buf_str(out, ns);
+    wf_buf_str(out, ".Envelope\"}");
+}
+
+void wf_schema_source(struct wf_buf *out)
+{
+    put_source(out, NULL);
+}
+
+void wf_schema_message_key(struct wf_buf *out)
+{
+    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"MessageKey\",\"namespace\":\"" PG_NAMESPACE
+                    "\",\"fields\":[{\"name\":\"prefix\",\"type\":[\"null\",\"string\"],"
+                    "\"default\":null}],\"connect.version\":1,"
+                    "\"connect.name\":\"" PG_NAMESPACE ".MessageKey\"}");
+}
+
+void wf_schema_message_value(struct wf_buf *out)
+{
+    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"MessageValue\",\"namespace\":\"" PG_NAMESPACE
+                    "\",\"fields\":[{\"name\":\"op\",\"type\":\"string\"},"
+                    "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],\"default\":null},"
+                    "{\"name\":\"source\",\"type\":");
+    put_source(out, PG_NAMESPACE);
+    wf_buf_str(out, "},");
+    wf_buf_str(out, transaction_field);
+    wf_buf_str(out, ",{\"name\":\"message\",\"type\":{\"type\":\"record\",\"name\":\"Message\","
+                    "\"fields\":[{\"name\":\"prefix\",\"type\":[\"null\",\"string\"],"
+                    "\"default\":null},{\"name\":\"content\",\"type\":[\"null\",\"bytes\"],"
+                    "\"default\":null}],\"connect.version\":1,"
+                    "\"connect.name\":\"" PG_NAMESPACE ".Message\"}}],\"connect.version\":1,"
+                    "\"connect.name\":\"" PG_NAMESPACE ".MessageValue\"}");
+}
+
+void wf_schema_truncate(struct wf_buf *out)
+{
+    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Truncate\",\"namespace\":\"walferry\","
+                    "\"fields\":[{\"name\":\"op\",\"type\":\"string\"},{\"name\":\"source\","
+                    "\"type\":");
+    put_source(out, NULL);
+    wf_buf_str(out, "},{\"name\":\"cascade\",\"type\":\"boolean\"},"
+                    "{\"name\":\"restart_identity\",\"type\":\"boolean\"},");
+    wf_buf_str(out, ts_fields);
+    wf_buf_str(out, "],\"connect.version\":1,\"connect.name\":\"walferry.Truncate\"}");
+}

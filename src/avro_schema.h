@@ -1,0 +1,68 @@
+/* Writes Avro schema texts in the form a schema registry stores them. */
+#ifndef WF_AVRO_SCHEMA_H
+#define WF_AVRO_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+/* Records that columns can hold; defined in a schema at their first use, named afterwards. */
+enum wf_avro_record {
+    WF_RECORD_NONE,
+    WF_RECORD_VARIABLE_DECIMAL, /* io.debezium.data.VariableScaleDecimal */
+    WF_RECORD_POINT,            /* io.debezium.data.geometry.Point */
+};
+
+/* The type of a column, without its nullability. Borrowed strings. */
+struct wf_avro_type {
+    const char *base; /* "int", "string", ...; "record" together with `record` */
+    enum wf_avro_record record;
+    const char *connect_name; /* connect.name, with connect.version 1; NULL = none */
+    const char *connect_type; /* connect.type; NULL = none */
+    const char *logical;      /* logicalType; NULL = none */
+    const char *pg_type;      /* walferry.pg.type: what a text stands for; NULL = none */
+    const char *param;        /* the one entry of connect.parameters besides a decimal's; or NULL */
+    const char *param_value;
+    bool decimal;  /* scale and precision apply */
+    int precision; /* 0 = unknown: written as 64, without the parameter */
+    int scale;
+};
+
+struct wf_schema_field {
+    const char *name;
+    const struct wf_avro_type *type;
+    bool nullable;
+    const char *dflt; /* JSON text of the default, NULL = none */
+};
+
+/**
+ * wf_schema_type() - append one type
+ * @dflt:    becomes connect.default when not NULL
+ * @defined: bit set of enum wf_avro_record already defined in this text; updated
+ *
+ * Key order: registry.md, section 7 "Canonical text" (scale, precision, connect.*, logicalType).
+ */
+void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char *dflt,
+                    uint32_t *defined);
+
+/* `{"name":...,"type":...,"default":...}` as Confluent's AvroData writes the four combinations of
+ * nullable and default; unions with a default have the value's branch first. */
+void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32_t *defined);
+
+/* The record `<ns>.Key`. */
+void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_field *f, size_t n);
+
+/* The record `<ns>.Envelope` around `<ns>.Value`: before, after, source, transaction, op, ts_ms,
+ * ts_us. */
+void wf_schema_envelope(struct wf_buf *out, const char *ns, const struct wf_schema_field *f,
+                        size_t n);
+
+/* The fixed records; the same texts stand in schemas/ as .avsc files. */
+void wf_schema_source(struct wf_buf *out);
+void wf_schema_message_key(struct wf_buf *out);
+void wf_schema_message_value(struct wf_buf *out);
+void wf_schema_truncate(struct wf_buf *out);
+
+#endif

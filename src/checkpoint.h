@@ -1,0 +1,58 @@
+/* The checkpoint file remembers up to which LSN everything is delivered. */
+#ifndef WF_CHECKPOINT_H
+#define WF_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+
+enum wf_checkpoint_state {
+    WF_CHECKPOINT_NONE = 0, /* no file yet */
+    WF_CHECKPOINT_INTENT,   /* a slot is about to be created; nothing was ever delivered */
+    WF_CHECKPOINT_ACTIVE,   /* lsn is delivered */
+};
+
+struct wf_checkpoint {
+    enum wf_checkpoint_state state;
+    uint64_t generation; /* grows with each save */
+    uint64_t system_id;  /* IDENTIFY_SYSTEM */
+    uint32_t timeline;
+    uint64_t lsn; /* end of the last whole delivered transaction, or a later barrier */
+    int64_t saved_us;
+    char slot[64];
+};
+
+struct wf_checkpoint_store;
+
+/**
+ * wf_checkpoint_open() - the store in a state directory
+ * @dir: created with mode 0700 when only its last component is missing; must be ours
+ *
+ * The file "checkpoint" holds two slots written in turn, each with generation and CRC32C, so that
+ * a crash at any point leaves the old checkpoint or the new one.
+ */
+enum wf_rc wf_checkpoint_open(const char *dir, struct wf_checkpoint_store **out,
+                              struct wf_err *err);
+void wf_checkpoint_close(struct wf_checkpoint_store *s);
+
+/* The newest valid slot; state NONE when there is no file. A file without a valid slot is a
+ * refusal: only a person can say what was delivered. May be called from any thread. */
+enum wf_rc wf_checkpoint_load(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
+                              struct wf_err *err);
+
+/* Load without creating anything: state NONE when the directory is not there. */
+enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct wf_err *err);
+
+/**
+ * wf_checkpoint_save() - durable when it returns WF_OK
+ * @cp: state, system_id, timeline, lsn, slot; generation and saved_us are set here
+ *
+ * Blocks for an fdatasync. Return: WF_RETRY when the disk refused: the older checkpoint stands, so
+ * nothing newer may be acknowledged; WF_FATAL as wf_checkpoint_load(), which the first save of a
+ * store implies. May be called from any thread.
+ */
+enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
+                              struct wf_err *err);
+
+#endif

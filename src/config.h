@@ -1,0 +1,90 @@
+/* The configuration of one pipeline, read from its YAML file. */
+#ifndef WF_CONFIG_H
+#define WF_CONFIG_H
+
+#include "option.h"
+#include "sink.h"
+
+enum wf_profile { WF_PROFILE_DEBEZIUM };
+enum wf_encoding { WF_ENC_AVRO, WF_ENC_JSON };
+enum wf_log_format { WF_LOG_LOGFMT, WF_LOG_JSON };
+
+struct wf_source_conf {
+    char *dsn;
+    char *password;
+    char *slot;            /* default: walferry_<pipeline>, sanitised */
+    char *publication;     /* default: as the slot */
+    struct wf_list tables; /* globs over schema.table; default all */
+    int decoder;           /* index into wf_decoders */
+    bool create;           /* create slot and publication when no checkpoint exists */
+    int64_t status_interval_ms;
+    int64_t stall_limit_ms;
+    int64_t reconnect_max_ms;
+    int64_t connect_timeout_ms;
+    int64_t max_row_bytes;
+};
+
+struct wf_format_conf {
+    int profile;  /* enum wf_profile */
+    int encoding; /* enum wf_encoding */
+    char *prefix; /* topic prefix = Debezium's topic.prefix; default: the pipeline's name */
+    char *topic;  /* template over {prefix} {schema} {table} */
+    bool tombstones;
+    int64_t max_event;       /* bytes of the largest key or value */
+    struct wf_list registry; /* base URLs; empty = none */
+    char *registry_user, *registry_password;
+    char *registry_ca, *registry_cert, *registry_key; /* file paths */
+};
+
+struct wf_state_conf {
+    char *dir;           /* of the checkpoint */
+    int64_t interval_ms; /* shortest time between two checkpoint writes */
+};
+
+struct wf_log_conf {
+    int format; /* enum wf_log_format */
+    int level;  /* enum wf_level */
+};
+
+#define WF_SECTIONS 5 /* source, sink, format, state, log */
+
+struct wf_config {
+    char *path;     /* of the file */
+    char *pipeline; /* file name without directory and .yaml */
+    struct wf_source_conf source;
+    struct wf_format_conf format;
+    struct wf_state_conf state;
+    struct wf_log_conf log;
+    const struct wf_sink_ops *sink_ops;
+    void *sink;                  /* struct of sink_ops->conf_size */
+    uint64_t given[WF_SECTIONS]; /* bit n: row n of that section's table stood in the file */
+};
+
+/* Receives one line per problem of the text: "shop.yaml:14:9: sink.linger: ...; did you mean ...?".
+ * The summary in @err is worth printing after them. */
+typedef void (*wf_config_report)(void *arg, const char *line);
+
+/**
+ * wf_config_load() - read, check and default one file
+ * @path:   the YAML file, at most 1 MiB; "${VAR}", "${VAR:-x}" and "$$" are expanded in values
+ * @report: every problem of the file, in the order of its lines
+ *
+ * Return: WF_OK with *out the caller's to free; WF_FATAL with exit code 78 and in @err a summary
+ * ("shop.yaml: 3 problems"), or why the file cannot be read. With @report NULL @err holds the first
+ * problem.
+ */
+enum wf_rc wf_config_load(const char *path, struct wf_config **out, wf_config_report report,
+                          void *arg, struct wf_err *err);
+/* As wf_config_load() for a text in memory; @name stands for the path in messages. Touches no
+ * file: a `<key>_file` is refused. */
+enum wf_rc wf_config_parse(const char *name, const char *text, size_t len, struct wf_config **out,
+                           wf_config_report report, void *arg, struct wf_err *err);
+/* The file's effective values as YAML, secrets hidden, defaults marked in a comment. */
+void wf_config_show(const struct wf_config *c, struct wf_buf *out);
+/* All options of all sections and sinks as Markdown, from the tables. */
+void wf_config_docs(struct wf_buf *out);
+/* A JSON Schema of the file, from the tables: for editors. */
+void wf_config_schema(struct wf_buf *out);
+void wf_config_free(struct wf_config *c);
+
+#endif

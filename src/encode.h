@@ -1,0 +1,65 @@
+/* The encoder turns changes into events: key and value bytes written by a plan per relation. */
+#ifndef WF_ENCODE_H
+#define WF_ENCODE_H
+
+#include "catalog.h"
+#include "change.h"
+#include "config.h"
+#include "err.h"
+#include "stream.h"
+
+struct wf_encoder;
+
+/* The events of one change; borrowed until the next wf_encode(). */
+struct wf_events {
+    struct wf_event *ev;
+    uint32_t n;
+};
+
+/**
+ * wf_encoder_new() - an encoder for one pipeline
+ * @conf:      profile, topic template, tombstones; outlives the encoder
+ * @framing:   what stands before (or instead of) the Avro bytes
+ * @max_event: largest key or value in bytes; a larger one is WF_REJECT
+ * @database:  for the source block
+ */
+enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *conf,
+                          enum wf_framing framing, size_t max_event, const char *database,
+                          struct wf_err *err);
+void wf_encoder_free(struct wf_encoder *e);
+
+/**
+ * wf_encoder_plan() - compile the plan of a relation version; sets rel->plan and rel->plan_free
+ * @cat: what the catalog says, see wf_catalog_unknown()
+ *
+ * Makes (or finds) the relation's stream and its truncate stream. Names that collide or cannot be
+ * written are WF_REJECT with both names.
+ */
+enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
+                           const struct wf_catalog *cat, struct wf_err *err);
+
+/**
+ * wf_encoder_streams() - the streams a change needs before it can be encoded
+ * @out: at least @max entries; the pipeline resolves and prepares those not ready
+ *
+ * Return: how many were written. rel->plan must be set for all relations of the change.
+ */
+size_t wf_encoder_streams(struct wf_encoder *e, const struct wf_change *c, struct wf_stream **out,
+                          size_t max);
+
+/* The sink was closed: every stream has to be prepared again (ready = false). */
+void wf_encoder_unready(struct wf_encoder *e);
+
+/**
+ * wf_encode() - the events of one change, in publishing order
+ * @c:      INSERT, UPDATE, DELETE, TRUNCATE or MESSAGE
+ * @now_us: wall clock for the envelope's ts_ms/ts_us
+ *
+ * No allocation in steady state. Return: WF_OK (out->n may be 0); WF_AGAIN: the table's schema had
+ * to be widened (a NULL from before a SET NOT NULL), prepare wf_encoder_streams() and call again;
+ * WF_REJECT naming table, column and cure; never row values.
+ */
+enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t now_us,
+                     struct wf_events *out, struct wf_err *err);
+
+#endif

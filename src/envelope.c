@@ -1,0 +1,195 @@
+#include "envelope.h"
+
+#include <stdio.h>
+
+#include "avro_put.h"
+
+#define SOURCE_MAX 4096 /* names are at most 249, 63 and 512 bytes long */
+
+static void put_string(struct wf_buf *b, const char *s)
+{
+    size_t n = strlen(s);
+
+    if (wf_buf_reserve(b, n + WF_LONG_ROOM))
+        b->len = (size_t)(wf_put_bytes(b->data + b->len, s, n) - b->data);
+}
+
+/* Branch 1 of ["null","long"]. */
+static unsigned char *put_some_long(unsigned char *p, int64_t v)
+{
+    *p++ = 2;
+    return wf_put_long(p, v);
+}
+
+static int64_t floor_ms(int64_t us)
+{
+    return us / 1000 - (us % 1000 < 0);
+}
+
+bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const char *database)
+{
+    *e = (struct wf_envelope){0};
+    wf_buf_init(&e->fixed, SOURCE_MAX);
+    wf_buf_init(&e->txn.head, SOURCE_MAX);
+    wf_buf_init(&e->txn.tail, SOURCE_MAX);
+    put_string(&e->fixed, WF_VERSION);
+    put_string(&e->fixed, "postgresql");
+    put_string(&e->fixed, prefix);
+    e->fixed_split = e->fixed.len;
+    wf_buf_byte(&e->fixed, 0); /* branch 0: string */
+    put_string(&e->fixed, "false");
+    put_string(&e->fixed, database);
+    e->now.us = INT64_MIN;
+    return !e->fixed.failed;
+}
+
+void wf_envelope_deinit(struct wf_envelope *e)
+{
+    wf_buf_deinit(&e->fixed);
+    wf_buf_deinit(&e->txn.head);
+    wf_buf_deinit(&e->txn.tail);
+}
+
+static void set_now(struct wf_envelope *e, int64_t us)
+{
+    unsigned char *p = put_some_long(e->now.text, floor_ms(us));
+
+    e->now.ms_len = (size_t)(p - e->now.text);
+    e->now.len = (size_t)(put_some_long(p, us) - e->now.text);
+    e->now.us = us;
+}
+
+/* xmin is never asked for; origin as the transaction says; no transaction metadata. */
+static void set_tail(struct wf_envelope *e, const struct wf_txn *txn)
+{
+    struct wf_buf *b = &e->txn.tail;
+
+    wf_buf_reset(b);
+    wf_buf_byte(b, 0);
+    if (txn && txn->origin) {
+        wf_buf_byte(b, 2);
+        put_string(b, txn->origin);
+    } else {
+        wf_buf_byte(b, 0);
+    }
+    if (txn && txn->origin && txn->origin_lsn && wf_buf_reserve(b, 1 + WF_LONG_ROOM))
+        b->len = (size_t)(put_some_long(b->data + b->len, (int64_t)txn->origin_lsn) - b->data);
+    else
+        wf_buf_byte(b, 0);
+    wf_buf_byte(b, 0);
+}
+
+static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t commit_us)
+{
+    struct wf_buf *b = &e->txn.head;
+
+    wf_buf_reset(b);
+    wf_buf_put(b, e->fixed.data, e->fixed_split);
+    if (wf_buf_reserve(b, WF_LONG_ROOM))
+        b->len = (size_t)(wf_put_long(b->data + b->len, floor_ms(commit_us)) - b->data);
+    wf_buf_put(b, e->fixed.data + e->fixed_split, e->fixed.len - e->fixed_split);
+    wf_buf_byte(b, 2); /* sequence: branch 1 */
+    if (txn && txn->prev_final_lsn)
+        snprintf((char *)e->txn.sequence, sizeof(e->txn.sequence), "[\"%llu\",",
+                 (unsigned long long)txn->prev_final_lsn);
+    else
+        snprintf((char *)e->txn.sequence, sizeof(e->txn.sequence), "[null,");
+    e->txn.sequence_len = strlen((char *)e->txn.sequence);
+    e->txn.ts_us_len = (size_t)(put_some_long(e->txn.ts_us, commit_us) - e->txn.ts_us);
+    e->txn.tx_id[0] = 0;
+    e->txn.tx_id_len = txn ? (size_t)(put_some_long(e->txn.tx_id, txn->xid) - e->txn.tx_id) : 1;
+    set_tail(e, txn);
+    e->txn.valid = txn != NULL;
+    if (txn) {
+        e->txn.final_lsn = txn->final_lsn;
+        e->txn.prev_final_lsn = txn->prev_final_lsn;
+        e->txn.commit_us = txn->commit_us;
+        e->txn.xid = txn->xid;
+    }
+    return !b->failed && !e->txn.tail.failed;
+}
+
+bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t now_us)
+{
+    if (e->now.us != now_us)
+        set_now(e, now_us);
+    if (txn && e->txn.valid && e->txn.final_lsn == txn->final_lsn && e->txn.xid == txn->xid &&
+        e->txn.commit_us == txn->commit_us && e->txn.prev_final_lsn == txn->prev_final_lsn)
+        return true;
+    return set_txn(e, txn, txn ? txn->commit_us : now_us);
+}
+
+/* Decimal, two digits at a time. */
+static unsigned char *put_decimal(unsigned char *p, uint64_t v)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    unsigned char digits[40] = {0};
+    size_t at = 20; /* of the first digit so far */
+
+    while (v >= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + v % 100 * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        at -= 2;
+        memcpy(digits + at, pairs + v * 2, 2);
+    } else {
+        digits[--at] = (unsigned char)('0' + v);
+    }
+    memcpy(p, digits + at, 20);
+    return p + (20 - at);
+}
+
+/* `["<last commit>","<lsn>"]`: at most 49 bytes, so its length takes one byte. */
+static unsigned char *put_sequence(const struct wf_envelope *e, unsigned char *p, uint64_t lsn)
+{
+    unsigned char *text = p + 1, *q = text + e->txn.sequence_len;
+
+    memcpy(text, e->txn.sequence, sizeof(e->txn.sequence));
+    if (lsn) {
+        *q++ = '"';
+        q = put_decimal(q, lsn);
+        *q++ = '"';
+    } else {
+        memcpy(q, "null", 4);
+        q += 4;
+    }
+    *q++ = ']';
+    *p = (unsigned char)((q - text) * 2);
+    return q;
+}
+
+unsigned char *wf_envelope_source(const struct wf_envelope *e, unsigned char *p,
+                                  const unsigned char *table, size_t table_len, uint64_t lsn)
+{
+    memcpy(p, e->txn.head.data, e->txn.head.len);
+    p = put_sequence(e, p + e->txn.head.len, lsn);
+    memcpy(p, e->txn.ts_us, sizeof(e->txn.ts_us));
+    p += e->txn.ts_us_len;
+    memcpy(p, table, table_len);
+    p += table_len;
+    memcpy(p, e->txn.tx_id, sizeof(e->txn.tx_id));
+    p += e->txn.tx_id_len;
+    if (lsn)
+        p = put_some_long(p, (int64_t)lsn);
+    else
+        *p++ = 0;
+    memcpy(p, e->txn.tail.data, e->txn.tail.len);
+    return p + e->txn.tail.len;
+}
+
+unsigned char *wf_envelope_now(const struct wf_envelope *e, unsigned char *p)
+{
+    memcpy(p, e->now.text, sizeof(e->now.text));
+    return p + e->now.len;
+}
+
+unsigned char *wf_envelope_now_ms(const struct wf_envelope *e, unsigned char *p)
+{
+    memcpy(p, e->now.text, sizeof(e->now.text));
+    return p + e->now.ms_len;
+}

@@ -1,0 +1,59 @@
+/* Writes what surrounds the rows of an event: the source block and the envelope's end. */
+#ifndef WF_ENVELOPE_H
+#define WF_ENVELOPE_H
+
+#include "buf.h"
+#include "change.h"
+
+/* Bytes that stay the same for a transaction or for an instant are kept, since they are most of a
+ * small event. Short ones are copied as whole words, hence the round sizes. */
+struct wf_envelope {
+    struct wf_buf fixed; /* version, connector, name | snapshot, db: two parts */
+    size_t fixed_split;
+    struct {
+        bool valid;
+        uint64_t final_lsn, prev_final_lsn;
+        int64_t commit_us;
+        uint32_t xid;
+        struct wf_buf head;         /* version ... db, branch of sequence */
+        unsigned char sequence[32]; /* `["123","` or `[null,"` */
+        unsigned char ts_us[16], tx_id[16];
+        size_t sequence_len, ts_us_len, tx_id_len;
+        struct wf_buf tail; /* xmin, origin, origin_lsn, transaction */
+    } txn;
+    struct {
+        int64_t us;
+        unsigned char text[32]; /* ts_ms, ts_us */
+        size_t len, ms_len;
+    } now;
+};
+
+/* Return: false when memory is out. */
+bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const char *database);
+void wf_envelope_deinit(struct wf_envelope *e);
+
+/**
+ * wf_envelope_begin() - make ready for the events of one change
+ * @txn:    NULL outside a transaction: the source block then says @now_us and no transaction
+ * @now_us: wall clock, microseconds since the Unix epoch
+ *
+ * Return: false when memory is out.
+ */
+bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t now_us);
+
+/* Most bytes wf_envelope_source() and wf_envelope_end() write together. */
+static inline size_t wf_envelope_room(const struct wf_envelope *e, size_t table_len)
+{
+    return e->txn.head.len + table_len + e->txn.tail.len + 192;
+}
+
+/* The source block and the null transaction. @table: Avro strings schema and table; @lsn: 0 =
+ * unknown. Return: one past the last byte. */
+unsigned char *wf_envelope_source(const struct wf_envelope *e, unsigned char *p,
+                                  const unsigned char *table, size_t table_len, uint64_t lsn);
+/* ts_ms and ts_us. */
+unsigned char *wf_envelope_now(const struct wf_envelope *e, unsigned char *p);
+/* ts_ms alone, as message records have it. */
+unsigned char *wf_envelope_now_ms(const struct wf_envelope *e, unsigned char *p);
+
+#endif

@@ -1,0 +1,234 @@
+#include "http.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#define ANSWER_MAX (4 << 20)
+#define CONNECT_MS 5000
+
+struct wf_http {
+    CURLM *multi;
+    struct wf_loop *loop;
+    struct wf_timer timer;
+};
+
+struct transfer {
+    CURL *easy;
+    struct curl_slist *headers;
+};
+
+static void finish(struct wf_http *h, struct wf_http_req *req)
+{
+    struct transfer *t = req->priv;
+
+    req->priv = NULL;
+    curl_multi_remove_handle(h->multi, t->easy);
+    curl_slist_free_all(t->headers);
+    curl_easy_cleanup(t->easy);
+    free(t);
+}
+
+static void take_results(struct wf_http *h)
+{
+    CURLMsg *msg;
+    int left;
+
+    while ((msg = curl_multi_info_read(h->multi, &left)) != NULL) {
+        struct wf_http_req *req = NULL;
+        CURLcode code = msg->data.result;
+        curl_off_t after = 0;
+
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &req);
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_RESPONSE_CODE, &req->status);
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_RETRY_AFTER, &after);
+        req->retry_after_s = (long)after;
+        if (code != CURLE_OK) {
+            req->status = 0;
+            if (req->answer.failed || !req->error[0])
+                snprintf(req->error, sizeof(req->error), "%s",
+                         req->answer.failed ? "the answer is larger than 4 MiB"
+                                            : curl_easy_strerror(code));
+        }
+        finish(h, req);
+        req->done(req);
+        wf_buf_deinit(&req->answer);
+    }
+}
+
+static void on_fd(void *arg, int fd, uint32_t events)
+{
+    struct wf_http *h = arg;
+    int mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+               (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+               (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    int running;
+
+    curl_multi_socket_action(h->multi, fd, mask, &running);
+    take_results(h);
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    struct wf_http *h = arg;
+    uint32_t events = 0;
+
+    (void)easy;
+    (void)socket_arg;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        events |= EPOLLIN;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        events |= EPOLLOUT;
+    return wf_loop_watch(h->loop, fd, events, on_fd, h, NULL) == WF_OK ? 0 : -1;
+}
+
+static void on_timer(void *arg)
+{
+    struct wf_http *h = arg;
+    int running;
+
+    curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    take_results(h);
+}
+
+static int set_timer(CURLM *multi, long ms, void *arg)
+{
+    struct wf_http *h = arg;
+
+    (void)multi;
+    if (ms < 0)
+        wf_loop_timer_off(h->loop, &h->timer);
+    else
+        wf_loop_timer_set(h->loop, &h->timer, (uint64_t)ms * 1000, on_timer, h);
+    return 0;
+}
+
+struct wf_http *wf_http_new(struct wf_loop *loop, struct wf_err *err)
+{
+    struct wf_http *h = calloc(1, sizeof(*h));
+
+    if (h && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+        h->multi = curl_multi_init();
+    if (!h || !h->multi) {
+        free(h);
+        wf_err_set(err, WF_FATAL, "memory", "libcurl cannot start");
+        return NULL;
+    }
+    h->loop = loop;
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    return h;
+}
+
+void wf_http_free(struct wf_http *h)
+{
+    if (!h)
+        return;
+    curl_multi_cleanup(h->multi);
+    wf_loop_timer_off(h->loop, &h->timer);
+    free(h);
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+    struct wf_http_req *req = arg;
+
+    wf_buf_put(&req->answer, data, size * n);
+    return req->answer.failed ? 0 : size * n;
+}
+
+static void set_tls(CURL *easy, const struct wf_http_tls *tls)
+{
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+    if (!tls)
+        return;
+    if (tls->ca)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+    if (tls->cert)
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert);
+    if (tls->key)
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+}
+
+static void set_request(CURL *easy, struct wf_http_req *req, struct curl_slist *headers)
+{
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, req);
+    curl_easy_setopt(easy, CURLOPT_URL, req->url);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    if (req->body) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
+    }
+    if (req->user) {
+        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        curl_easy_setopt(easy, CURLOPT_USERNAME, req->user);
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, req->password ? req->password : "");
+    }
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, req->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, req);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, req->error);
+    set_tls(easy, req->tls);
+}
+
+static struct curl_slist *header_list(const char *const *headers)
+{
+    struct curl_slist *list = NULL;
+
+    for (; headers && *headers; headers++) {
+        struct curl_slist *longer = curl_slist_append(list, *headers);
+
+        if (!longer) {
+            curl_slist_free_all(list);
+            return NULL;
+        }
+        list = longer;
+    }
+    return list;
+}
+
+enum wf_rc wf_http_start(struct wf_http *h, struct wf_http_req *req, struct wf_err *err)
+{
+    struct transfer *t = calloc(1, sizeof(*t));
+
+    if (t)
+        t->easy = curl_easy_init();
+    if (!t || !t->easy) {
+        free(t);
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    }
+    t->headers = header_list(req->headers);
+    req->status = 0;
+    req->retry_after_s = 0;
+    req->error[0] = '\0';
+    req->priv = t;
+    wf_buf_init(&req->answer, ANSWER_MAX);
+    set_request(t->easy, req, t->headers);
+    if (curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
+        finish(h, req);
+        return wf_err_set(err, WF_FATAL, "memory", "libcurl refused the request");
+    }
+    return WF_OK;
+}
+
+void wf_http_cancel(struct wf_http *h, struct wf_http_req *req)
+{
+    if (!req->priv)
+        return;
+    finish(h, req);
+    wf_buf_deinit(&req->answer);
+}

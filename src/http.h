@@ -1,0 +1,45 @@
+/* HTTP requests on the pipeline's loop: one curl multi handle. */
+#ifndef WF_HTTP_H
+#define WF_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "buf.h"
+#include "err.h"
+#include "loop.h"
+
+struct wf_http;
+
+struct wf_http_tls {
+    const char *ca, *cert, *key; /* file paths, NULL = system CAs / no client certificate */
+};
+
+/* One request; the owner's storage, alive until done() ran or wf_http_cancel(). */
+struct wf_http_req {
+    const char *method; /* GET, POST, PUT, DELETE */
+    const char *url;
+    const char *const *headers; /* NULL-terminated "Name: value" */
+    const char *body;           /* NULL = none */
+    size_t body_len;
+    const char *user, *password; /* basic authentication, NULL = none */
+    const struct wf_http_tls *tls;
+    long timeout_ms;
+    void (*done)(struct wf_http_req *req); /* on the loop thread */
+    void *arg;
+    /* out, valid in done() */
+    long status;          /* 0 = no answer, see error */
+    long retry_after_s;   /* of the Retry-After header, 0 = absent */
+    struct wf_buf answer; /* the body, at most 4 MiB; freed after done() */
+    char error[256];
+    void *priv;
+};
+
+/* http and https only, no redirects, no decompression, no proxy from the environment. */
+struct wf_http *wf_http_new(struct wf_loop *loop, struct wf_err *err);
+void wf_http_free(struct wf_http *h);
+/* Copies nothing: url, headers, body stay the owner's until done(). */
+enum wf_rc wf_http_start(struct wf_http *h, struct wf_http_req *req, struct wf_err *err);
+void wf_http_cancel(struct wf_http *h, struct wf_http_req *req);
+
+#endif

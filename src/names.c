@@ -1,0 +1,106 @@
+#include "names.h"
+
+static bool is_alnum(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* '_' for each UTF-16 unit of the character that starts with @c; nothing inside a character. */
+static void put_foreign(struct wf_buf *out, unsigned char c)
+{
+    if (c >= 0x80 && c < 0xc0)
+        return;
+    wf_buf_byte(out, '_');
+    if (c >= 0xf0)
+        wf_buf_byte(out, '_');
+}
+
+static void put_topic(struct wf_buf *out, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+
+        if (is_alnum(c) || c == '.' || c == '_' || c == '-')
+            wf_buf_byte(out, c);
+        else
+            put_foreign(out, c);
+    }
+}
+
+void wf_name_topic(struct wf_buf *out, const char *s)
+{
+    put_topic(out, s, strlen(s));
+}
+
+void wf_name_avro(struct wf_buf *out, const char *s, bool field)
+{
+    bool first = true;
+
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '.' && !field) {
+            if (first)
+                wf_buf_byte(out, '_');
+            wf_buf_byte(out, '.');
+            first = true;
+            continue;
+        }
+        if (first && c >= '0' && c <= '9')
+            wf_buf_byte(out, '_');
+        if (is_alnum(c) || c == '_')
+            wf_buf_byte(out, c);
+        else
+            put_foreign(out, c);
+        first = false;
+    }
+    if (first)
+        wf_buf_byte(out, '_');
+}
+
+enum placeholder { PH_NONE, PH_PREFIX, PH_SCHEMA, PH_TABLE };
+
+/* The placeholder at @s and its length; PH_NONE and 1 for plain text. */
+static enum placeholder placeholder_at(const char *s, size_t *len)
+{
+    static const struct {
+        const char *text;
+        enum placeholder ph;
+    } all[] = {{"{prefix}", PH_PREFIX}, {"{schema}", PH_SCHEMA}, {"{table}", PH_TABLE}};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        *len = strlen(all[i].text);
+        if (!strncmp(s, all[i].text, *len))
+            return all[i].ph;
+    }
+    *len = 1;
+    return PH_NONE;
+}
+
+enum wf_rc wf_topic_make(struct wf_buf *out, const char *tmpl, const char *prefix,
+                         const char *schema, const char *table, struct wf_err *err)
+{
+    const char *const values[] = {[PH_PREFIX] = prefix, [PH_SCHEMA] = schema, [PH_TABLE] = table};
+    size_t len = 1;
+
+    wf_buf_reset(out);
+    for (const char *s = tmpl; *s; s += len) {
+        enum placeholder ph = placeholder_at(s, &len);
+
+        if (ph == PH_NONE)
+            put_topic(out, s, 1);
+        else
+            wf_name_topic(out, values[ph]);
+    }
+    wf_buf_byte(out, '\0');
+    if (out->failed || out->len - 1 > WF_TOPIC_MAX)
+        return wf_err_set(err, WF_REJECT, "topic_name",
+                          "table %s.%s: the topic name has more than %d bytes; hint: shorten "
+                          "format.topic or format.prefix",
+                          schema, table, WF_TOPIC_MAX);
+    if (out->len == 1 || !strcmp((char *)out->data, ".") || !strcmp((char *)out->data, ".."))
+        return wf_err_set(err, WF_REJECT, "topic_name",
+                          "table %s.%s: \"%s\" is no topic name; hint: change format.topic", schema,
+                          table, (char *)out->data);
+    return WF_OK;
+}

@@ -1,0 +1,319 @@
+#include "pg.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loop.h"
+
+#define MAX_PARAMS 64
+#define POLL_MS 200 /* how soon a raised cancel flag is seen */
+
+/* What the server prints must not depend on role or database defaults: a replay after ALTER ROLE
+ * ... SET has to give the same bytes. */
+static const char pinned_options[] =
+    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC "
+    "-c bytea_output=hex -c lc_monetary=C -c statement_timeout=0 -c lock_timeout=0 "
+    "-c idle_in_transaction_session_timeout=0";
+
+struct params {
+    const char *keys[MAX_PARAMS];
+    const char *values[MAX_PARAMS];
+    int n;
+    char options[1024];
+    char timeout[16];
+};
+
+static void add(struct params *p, const char *key, const char *value)
+{
+    if (p->n < MAX_PARAMS - 1) {
+        p->keys[p->n] = key;
+        p->values[p->n++] = value;
+    }
+}
+
+static const char *dsn_value(const PQconninfoOption *dsn, const char *key)
+{
+    for (; dsn->keyword; dsn++) {
+        if (strcmp(dsn->keyword, key) == 0)
+            return dsn->val && *dsn->val ? dsn->val : NULL;
+    }
+    return NULL;
+}
+
+static bool is_local_host(const char *host, size_t len)
+{
+    return len == 0 || host[0] == '/' || host[0] == '@' || (len > 4 && !memcmp(host, "127.", 4)) ||
+           (len == 3 && !memcmp(host, "::1", 3)) || (len == 9 && !memcmp(host, "localhost", 9));
+}
+
+/* Every host of the comma-separated list is a Unix socket or a loopback address. */
+static bool all_local(const char *hosts)
+{
+    for (;;) {
+        size_t len = strcspn(hosts, ",");
+
+        if (!is_local_host(hosts, len))
+            return false;
+        if (!hosts[len])
+            return true;
+        hosts += len + 1;
+    }
+}
+
+static void add_defaults(struct params *p, const PQconninfoOption *dsn)
+{
+    const char *host = dsn_value(dsn, "host");
+    const char *addr = dsn_value(dsn, "hostaddr");
+
+    if (!host)
+        host = getenv("PGHOST");
+    if (!dsn_value(dsn, "sslmode") && !getenv("PGSSLMODE") &&
+        !all_local(addr   ? addr
+                   : host ? host
+                          : ""))
+        add(p, "sslmode", "verify-full");
+    if (!dsn_value(dsn, "target_session_attrs") && host && strchr(host, ','))
+        add(p, "target_session_attrs", "read-write");
+    if (!dsn_value(dsn, "gssencmode"))
+        add(p, "gssencmode", "disable");
+    if (!dsn_value(dsn, "keepalives_idle")) {
+        add(p, "keepalives_idle", "30");
+        add(p, "keepalives_interval", "10");
+        add(p, "keepalives_count", "3");
+    }
+    if (!dsn_value(dsn, "tcp_user_timeout"))
+        add(p, "tcp_user_timeout", "60000");
+    if (!dsn_value(dsn, "connect_timeout"))
+        add(p, "connect_timeout", p->timeout);
+}
+
+static void build(struct params *p, const struct wf_source_conf *conf, enum wf_pg_kind kind,
+                  const PQconninfoOption *dsn)
+{
+    const char *options = dsn_value(dsn, "options");
+
+    *p = (struct params){0};
+    for (const PQconninfoOption *o = dsn; o->keyword; o++) {
+        if (o->val && *o->val)
+            add(p, o->keyword, o->val);
+    }
+    snprintf(p->timeout, sizeof(p->timeout), "%d", (int)((conf->connect_timeout_ms + 999) / 1000));
+    add_defaults(p, dsn);
+    if (conf->password)
+        add(p, "password", conf->password);
+    snprintf(p->options, sizeof(p->options), "%s %s", options ? options : "", pinned_options);
+    add(p, "options", p->options); /* the later of two equal keys wins */
+    add(p, "client_encoding", "UTF8");
+    add(p, "fallback_application_name", "walferry");
+    if (kind == WF_PG_REPLICATION)
+        add(p, "replication", "database");
+}
+
+/* libpq hides the SQLSTATE of a failed connect, so the server's words decide; a server that speaks
+ * another language is retried, with its message in the log. */
+static bool is_permanent(const char *message)
+{
+    static const char *const words[] = {
+        "password authentication failed", "authentication failed for user", "no password supplied",
+        "no pg_hba.conf entry",           "permission denied to start WAL", "must be superuser or",
+        "is not permitted to log in",     "root certificate file",          "invalid sslmode",
+        "does not support SSL",
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strstr(message, words[i]))
+            return true;
+    }
+    return strstr(message, "FATAL") && strstr(message, "does not exist");
+}
+
+static const char *hint_for(const char *message)
+{
+    if (strstr(message, "start WAL") || strstr(message, "must be superuser or"))
+        return "; hint: ALTER ROLE ... REPLICATION (on RDS: GRANT rds_replication)";
+    if (strstr(message, "no pg_hba.conf entry"))
+        return "; hint: pg_hba.conf needs a line for the database by name, not for `replication`";
+    if (strstr(message, "password") || strstr(message, "authentication failed"))
+        return "; hint: source.password, source.password_file or ~/.pgpass";
+    if (strstr(message, "root certificate file"))
+        return "; hint: sslrootcert=FILE in source.dsn; TLS is verified unless sslmode says not to";
+    return "";
+}
+
+/* libpq's messages end in a newline and may hold several lines. */
+static void one_line(char *out, size_t size, const char *message)
+{
+    size_t n = 0;
+
+    for (; *message && n + 1 < size; message++) {
+        if (*message != '\n')
+            out[n++] = *message;
+        else if (message[1] && n + 2 < size)
+            out[n++] = ' ';
+    }
+    out[n] = '\0';
+}
+
+static enum wf_rc connect_error(PGconn *conn, struct wf_err *err)
+{
+    char text[700];
+
+    one_line(text, sizeof(text), PQerrorMessage(conn));
+    if (is_permanent(text))
+        return wf_err_config(err, "cannot connect to PostgreSQL: %s%s", text, hint_for(text));
+    return wf_err_set(err, WF_RETRY, "connect", "cannot connect to PostgreSQL: %s", text);
+}
+
+static bool cancelled(const wf_cancel *cancel)
+{
+    return cancel && atomic_load(cancel);
+}
+
+static int wait_socket(PGconn *conn, short events)
+{
+    struct pollfd fd = {.fd = PQsocket(conn), .events = events};
+
+    return poll(&fd, 1, POLL_MS);
+}
+
+/* PQconnectPoll() with a deadline over all hosts: name look-up inside it may still block. */
+static enum wf_rc finish_connect(PGconn *conn, int64_t timeout_ms, wf_cancel *cancel,
+                                 struct wf_err *err)
+{
+    uint64_t deadline = wf_mono_us() + (uint64_t)timeout_ms * 1000;
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+
+    while (status != PGRES_POLLING_OK) {
+        if (status == PGRES_POLLING_FAILED)
+            return connect_error(conn, err);
+        if (cancelled(cancel))
+            return wf_err_set(err, WF_RETRY, "cancelled", "connecting was cancelled");
+        if (wf_mono_us() > deadline)
+            return wf_err_set(err, WF_RETRY, "connect",
+                              "cannot connect to PostgreSQL: no answer from %s within %lld ms",
+                              PQhost(conn), (long long)timeout_ms);
+        if (wait_socket(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT) != 0)
+            status = PQconnectPoll(conn);
+    }
+    return WF_OK;
+}
+
+enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind, wf_cancel *cancel,
+                         PGconn **out, struct wf_err *err)
+{
+    char *message = NULL;
+    PQconninfoOption *dsn = PQconninfoParse(conf->dsn, &message);
+    struct params p;
+    PGconn *conn;
+    enum wf_rc rc;
+
+    if (!dsn) {
+        char text[256];
+
+        one_line(text, sizeof(text), message ? message : "out of memory");
+        PQfreemem(message);
+        return wf_err_config(err, "source.dsn: %s", text);
+    }
+    build(&p, conf, kind, dsn);
+    conn = PQconnectStartParams(p.keys, p.values, 0);
+    if (!conn)
+        rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    else if (PQstatus(conn) == CONNECTION_BAD)
+        rc = connect_error(conn, err);
+    else
+        rc = finish_connect(conn, conf->connect_timeout_ms, cancel, err);
+    PQconninfoFree(dsn);
+    if (rc != WF_OK) {
+        PQfinish(conn);
+        return rc;
+    }
+    *out = conn;
+    return WF_OK;
+}
+
+static enum wf_rc result_error(PGconn *conn, const PGresult *res, struct wf_err *err)
+{
+    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    const char *primary = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *detail = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL) : NULL;
+    char code[32], text[600];
+
+    if (!state)
+        snprintf(code, sizeof(code), "connection");
+    else
+        snprintf(code, sizeof(code), "sqlstate_%s", state);
+    one_line(text, sizeof(text), primary ? primary : PQerrorMessage(conn));
+    return wf_err_set(err, WF_RETRY, code, "PostgreSQL says: %s%s%s", text, detail ? ": " : "",
+                      detail ? detail : "");
+}
+
+static void cancel_query(PGconn *conn)
+{
+    PGcancel *handle = PQgetCancel(conn);
+    char text[128];
+
+    if (handle) {
+        PQcancel(handle, text, sizeof(text));
+        PQfreeCancel(handle);
+    }
+}
+
+enum wf_rc wf_pg_query(PGconn *conn, const char *sql, wf_cancel *cancel, PGresult **out,
+                       struct wf_err *err)
+{
+    bool asked = false;
+    PGresult *res, *next;
+    enum wf_rc rc;
+
+    if (!PQsendQuery(conn, sql))
+        return result_error(conn, NULL, err);
+    while (PQflush(conn) == 1)
+        wait_socket(conn, POLLOUT);
+    while (PQisBusy(conn)) {
+        if (cancelled(cancel) && !asked) {
+            cancel_query(conn);
+            asked = true;
+        }
+        if (wait_socket(conn, POLLIN) != 0 && !PQconsumeInput(conn))
+            return result_error(conn, NULL, err);
+    }
+    res = PQgetResult(conn);
+    if (PQresultStatus(res) == PGRES_COPY_BOTH) {
+        *out = res;
+        return WF_OK;
+    }
+    /* Nothing but NULL follows: one statement was sent. A closing walsender may add an error. */
+    while ((next = PQgetResult(conn)) != NULL)
+        PQclear(next);
+    if (PQresultStatus(res) == PGRES_TUPLES_OK || PQresultStatus(res) == PGRES_COMMAND_OK) {
+        *out = res;
+        return WF_OK;
+    }
+    rc = result_error(conn, res, err);
+    PQclear(res);
+    return rc;
+}
+
+bool wf_pg_is(const struct wf_err *err, const char *sqlstate)
+{
+    return strncmp(err->code, "sqlstate_", 9) == 0 && strcmp(err->code + 9, sqlstate) == 0;
+}
+
+const char *wf_pg_value(const PGresult *res, int row, int col)
+{
+    return PQgetisnull(res, row, col) ? NULL : PQgetvalue(res, row, col);
+}
+
+enum wf_rc wf_pg_literal(PGconn *conn, const char *text, char **quoted, struct wf_err *err)
+{
+    *quoted = PQescapeLiteral(conn, text, strlen(text));
+    return *quoted ? WF_OK : wf_err_config(err, "\"%s\" cannot be quoted for SQL", text);
+}
+
+enum wf_rc wf_pg_ident(PGconn *conn, const char *name, char **quoted, struct wf_err *err)
+{
+    *quoted = PQescapeIdentifier(conn, name, strlen(name));
+    return *quoted ? WF_OK : wf_err_config(err, "\"%s\" cannot be quoted for SQL", name);
+}

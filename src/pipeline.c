@@ -1,0 +1,549 @@
+#include "pipeline.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "checkpoint.h"
+#include "delivery.h"
+#include "encode.h"
+#include "http.h"
+#include "log.h"
+#include "loop.h"
+#include "lsn.h"
+#include "plugins.h"
+#include "progress.h"
+#include "registry.h"
+#include "shapes.h"
+#include "source.h"
+#include "transform.h"
+#include "worker.h"
+
+#define IN_FLIGHT_MAX 32768 /* transactions between the source and the last confirmation */
+#define ROUND_MESSAGES 2048 /* then the sink, the timers and the signals get their turn */
+#define IDLE_WAIT_US 1000000
+#define DRAIN_US 10000000
+#define STATS_US 60000000
+/* The walsender makes a socket message of every row and wakes its reader for each: a reader that
+ * sleeps between rounds makes it twice as cheap. A Unix socket buffers about 270 rows, so a longer
+ * sleep would stop the server. Measured, see docs/performance.md. */
+#define PACE_MIN_US 200
+#define PACE_MAX_US 500
+#define RETRY_MIN_US 500000
+#define RETRY_MAX_US 30000000
+
+struct wf_pipeline {
+    const struct wf_config *config;
+    struct wf_pipeline_options options;
+    struct wf_loop *loop;
+    struct wf_worker *worker;
+    struct wf_checkpoint_store *store;
+    struct wf_delivery *delivery;
+    struct wf_source *source;
+    const struct wf_decoder_ops *decoder_ops;
+    struct wf_decoder *decoder;
+    struct wf_http *http;
+    struct wf_registry *registry;
+    struct wf_encoder *encoder;
+    struct wf_shapes *shapes;
+    const struct wf_sink_ops *sink_ops;
+    struct wf_sink *sink; /* NULL while it waits to be opened again */
+    struct wf_sink_env sink_env;
+    struct wf_progress *progress;
+
+    /* the message in work: it stays until all its events are taken */
+    struct wf_source_item item;
+    struct wf_change change;
+    struct wf_events events;
+    uint32_t published; /* of events */
+    enum { EMPTY, DECODED, ENCODED } stage;
+
+    uint64_t tag;       /* of the open transaction */
+    bool skipping;      /* the open transaction is at or before the start point */
+    uint64_t start_lsn; /* where this connection was to start */
+    int64_t now_us;     /* wall clock of this round */
+    uint64_t rows;      /* messages of this round */
+    uint64_t pace_us;
+    bool urgent; /* the server asked for a reply */
+    bool paused; /* the source is not read: no room, or a failure */
+    uint64_t paused_since_us;
+
+    char trouble[32]; /* code of the failure that is being retried, "" = none */
+    uint64_t retry_us, retry_at_us;
+    struct wf_timer retry_timer, stats_timer;
+    struct {
+        uint64_t events, transactions, logged_events;
+    } total;
+};
+
+/* ---- the whole product on one screen -----------------------------------------------------------
+ */
+
+static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err);
+static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
+static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
+
+/* One turn: source -> decoder -> transform -> encoder -> sink. What cannot go on yet stays where
+ * it is and the next turn takes it up: nothing is skipped, nothing overtakes. */
+static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    if (p->stage == EMPTY)
+        rc = next_change(p, err); /* source, decoder, transform */
+    if (rc != WF_OK || p->stage == EMPTY)
+        return rc;
+    if (p->change.kind == WF_CHANGE_BEGIN || p->change.kind == WF_CHANGE_COMMIT)
+        return take_boundary(p, err);
+    if (p->stage == DECODED) {
+        rc = wf_shapes_ready(p->shapes, &p->change, p->sink_ops, p->sink, err);
+        if (rc == WF_OK)
+            rc = wf_encode(p->encoder, &p->change, p->now_us, &p->events, err);
+        if (rc != WF_OK)
+            return rc;
+        p->stage = ENCODED;
+        p->published = 0;
+    }
+    return publish(p, err);
+}
+
+/* Disk first, then the slot, which frees that WAL. */
+static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    if (p->sink && p->sink_ops->flush)
+        rc = p->sink_ops->flush(p->sink, err);
+    if (p->sink && rc == WF_OK)
+        rc = p->sink_ops->poll(p->sink, err);
+    wf_progress_turn(p->progress, p->urgent);
+    p->urgent = false;
+    return rc;
+}
+
+/* ---- its parts
+ * -------------------------------------------------------------------------------------- */
+
+/* A new connection: what was half received comes again, what is on its way to the sink goes on. */
+static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
+{
+    const struct wf_server *server = wf_source_server(p->source);
+    const struct wf_checkpoint *cp = wf_source_start_point(p->source);
+    uint64_t read_lsn = wf_delivery_read_lsn(p->delivery);
+    enum wf_rc rc = WF_OK;
+
+    p->decoder_ops->reset(p->decoder);
+    wf_delivery_abandon(p->delivery);
+    if (read_lsn < cp->lsn)
+        wf_delivery_reset(p->delivery, cp->lsn);
+    p->start_lsn = wf_delivery_read_lsn(p->delivery);
+    wf_progress_start(p->progress, cp);
+    if (!p->encoder) {
+        enum wf_framing framing =
+            p->config->format.encoding == WF_ENC_JSON || p->sink_ops->json_only
+                ? WF_FRAME_JSON
+                : p->sink_ops->framing;
+
+        rc = wf_encoder_new(&p->encoder, &p->config->format, framing,
+                            (size_t)p->config->format.max_event, server->database, err);
+    }
+    if (rc == WF_OK && !p->shapes) {
+        struct wf_shapes_env env = {p->config, p->worker, p->encoder, p->registry};
+
+        p->shapes = wf_shapes_new(&env);
+        if (!p->shapes)
+            rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    }
+    return rc;
+}
+
+static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = wf_source_next(p->source, &p->item, err);
+
+    if (rc != WF_OK)
+        return rc;
+    p->rows++;
+    switch (p->item.event) {
+    case WF_SOURCE_CONNECTED:
+        return take_connection(p, err);
+    case WF_SOURCE_BARRIER:
+        wf_delivery_barrier(p->delivery, p->item.barrier_lsn);
+        p->urgent |= p->item.reply_requested;
+        return WF_OK;
+    case WF_SOURCE_MESSAGE:
+        break;
+    }
+    rc = p->decoder_ops->decode(p->decoder, &p->item.msg, &p->change, err);
+    if (rc != WF_OK)
+        return rc == WF_AGAIN ? WF_OK : rc;
+    if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
+        return WF_OK;
+    if (!p->change.txn && p->change.lsn < p->start_lsn)
+        return WF_OK; /* a message outside transactions that is delivered already */
+    if (wf_transform_wants(&p->config->source, &p->change))
+        p->stage = DECODED;
+    return WF_OK;
+}
+
+/* After a crash of the server its slot may lie before our start point, and then transactions come
+ * that are delivered already: they end at or before it. */
+static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    (void)err;
+    if (p->change.kind == WF_CHANGE_BEGIN) {
+        p->skipping = p->change.txn->final_lsn < p->start_lsn;
+        if (!p->skipping)
+            rc = wf_delivery_begin(p->delivery, &p->tag);
+    } else if (p->skipping) {
+        p->skipping = false;
+    } else {
+        wf_delivery_commit(p->delivery, p->change.txn->end_lsn);
+        p->total.transactions++;
+    }
+    if (rc == WF_OK)
+        p->stage = EMPTY;
+    return rc;
+}
+
+/* A message outside transactions (pg_logical_emit_message) is a transaction of its own; its
+ * record's start is the most that can be acknowledged for it. */
+static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
+{
+    bool alone = !p->change.txn;
+    enum wf_rc rc = WF_OK;
+
+    if (alone && p->published == 0 && !wf_delivery_open_txn(p->delivery))
+        rc = wf_delivery_begin(p->delivery, &p->tag);
+    while (rc == WF_OK && p->published < p->events.n) {
+        struct wf_event *ev = &p->events.ev[p->published];
+
+        ev->tag = p->tag;
+        rc = p->sink_ops->publish(p->sink, ev, err);
+        if (rc == WF_OK) {
+            wf_delivery_sent(p->delivery);
+            p->published++;
+        }
+    }
+    if (rc != WF_OK)
+        return rc;
+    if (alone)
+        wf_delivery_commit(p->delivery, p->change.lsn);
+    p->total.events += p->events.n;
+    p->stage = EMPTY;
+    return WF_OK;
+}
+
+/* ---- failures: never skip, never give up
+ * --------------------------------------------------------------- */
+
+static void wake(void *arg)
+{
+    (void)arg;
+}
+
+static enum wf_rc open_sink(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = p->sink_ops->open(&p->sink, p->config->sink, &p->sink_env, err);
+
+    if (rc != WF_OK)
+        p->sink = NULL;
+    return rc == WF_OK ? rc : wf_err_wrap(err, "sink %s", p->sink_ops->name);
+}
+
+/* What the sink had not confirmed comes again from the checkpoint: repeats, never a gap. */
+static void close_sink(struct wf_pipeline *p)
+{
+    p->sink_ops->close(p->sink);
+    p->sink = NULL;
+    if (p->encoder)
+        wf_encoder_unready(p->encoder);
+    wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
+    wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
+    p->stage = EMPTY;
+    p->skipping = false;
+}
+
+static void note_trouble(struct wf_pipeline *p, const struct wf_err *err)
+{
+    const char *state = err->rc == WF_REJECT ? "blocked" : "retrying";
+    char fields[96];
+
+    if (strcmp(p->trouble, err->code) != 0)
+        p->retry_us = RETRY_MIN_US;
+    else if (p->retry_us < RETRY_MAX_US)
+        p->retry_us *= 2;
+    snprintf(p->trouble, sizeof(p->trouble), "%s", err->code);
+    p->retry_at_us = wf_mono_us() + p->retry_us;
+    wf_loop_timer_set(p->loop, &p->retry_timer, p->retry_us, wake, p);
+    snprintf(fields, sizeof(fields), "state=%s retry_ms=%" PRIu64 " lsn=%s", state,
+             p->retry_us / 1000, wf_lsn_text(p->change.lsn).s);
+    wf_log(err->rc == WF_REJECT ? WF_LOG_ERROR : WF_LOG_WARN, err->code, fields,
+           "%s; nothing is skipped: the slot keeps everything from here on", err->text);
+}
+
+static void end_trouble(struct wf_pipeline *p)
+{
+    if (!p->trouble[0])
+        return;
+    wf_log(WF_LOG_INFO, "recovered", NULL, "over: %s", p->trouble);
+    p->trouble[0] = '\0';
+}
+
+/* ---- the loop
+ * --------------------------------------------------------------------------------------------- */
+
+static void set_paused(struct wf_pipeline *p, bool paused)
+{
+    if (paused == p->paused)
+        return;
+    p->paused = paused;
+    p->paused_since_us = wf_mono_us();
+    wf_source_pause(p->source, paused);
+}
+
+/* A walsender whose client stopped reading can be neither stopped nor invalidated: after a while
+ * without progress the connection is worth less than the server's freedom. */
+static void leave_when_stalled(struct wf_pipeline *p)
+{
+    uint64_t limit_us = (uint64_t)p->config->source.stall_limit_ms * 1000;
+
+    if (!p->paused || wf_mono_us() - p->paused_since_us < limit_us ||
+        wf_source_state(p->source) != WF_SOURCE_STREAMING ||
+        (p->shapes && wf_shapes_busy(p->shapes)))
+        return;
+    p->stage = EMPTY;
+    p->skipping = false;
+    wf_delivery_abandon(p->delivery);
+    wf_source_reconnect(p->source, p->config->source.reconnect_max_ms,
+                        "no room downstream for source.stall_limit: the connection is closed, "
+                        "the slot keeps the WAL");
+    p->paused_since_us = wf_mono_us();
+}
+
+/* As many turns as there is input and room for. */
+static enum wf_rc read_some(struct wf_pipeline *p, bool *from_sink, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    *from_sink = false;
+    for (int n = 0; n < ROUND_MESSAGES && rc == WF_OK; n++)
+        rc = pipeline_turn(p, err);
+    wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
+    if (rc == WF_OK)
+        set_paused(p, false);
+    else if (rc == WF_AGAIN)
+        set_paused(p, p->stage != EMPTY); /* empty: the source is dry, not we full */
+    else
+        *from_sink = p->stage == ENCODED;
+    if (rc == WF_OK || (rc == WF_AGAIN && p->stage == EMPTY))
+        end_trouble(p);
+    return rc == WF_AGAIN ? WF_OK : rc;
+}
+
+/* The slot is the lock: only who reads it touches the destination, a standby holds nothing. */
+static enum wf_rc follow_lock(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_source_state state = wf_source_state(p->source);
+
+    if (!p->sink && state == WF_SOURCE_STREAMING)
+        return open_sink(p, err);
+    if (p->sink && state == WF_SOURCE_STANDBY)
+        close_sink(p);
+    return WF_OK;
+}
+
+static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *err)
+{
+    bool retry_due = !p->trouble[0] || wf_mono_us() >= p->retry_at_us;
+    bool from_sink = true;
+    enum wf_rc rc = WF_OK;
+
+    p->rows = 0;
+    p->now_us = wf_wall_us();
+    if (retry_due)
+        rc = follow_lock(p, err);
+    if (rc == WF_OK && reading && retry_due)
+        rc = read_some(p, &from_sink, err);
+    if (rc == WF_OK) {
+        from_sink = true;
+        rc = collect_confirmations(p, err);
+    }
+    if (rc == WF_OK || rc == WF_FATAL)
+        return rc;
+    note_trouble(p, err);
+    set_paused(p, true);
+    if (p->sink && from_sink) {
+        close_sink(p);
+        wf_source_reconnect(p->source, 0,
+                            "the sink has to be opened again: going back to the checkpoint");
+    }
+    return WF_OK;
+}
+
+/* Longer sleeps as long as full rounds come in, none when the source is idle. */
+static void pace(struct wf_pipeline *p)
+{
+    struct timespec t = {0};
+
+    if (p->rows < 16) {
+        p->pace_us = PACE_MIN_US;
+        if (p->rows == 0)
+            return;
+    } else if (p->pace_us < PACE_MAX_US) {
+        p->pace_us += 50;
+    }
+    if (p->rows >= ROUND_MESSAGES) /* behind: the socket was not empty */
+        return;
+    t.tv_nsec = (long)p->pace_us * 1000;
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+static void log_stats(void *arg)
+{
+    struct wf_pipeline *p = arg;
+    char fields[160];
+
+    wf_loop_timer_set(p->loop, &p->stats_timer, STATS_US, log_stats, p);
+    if (p->total.events == p->total.logged_events)
+        return;
+    p->total.logged_events = p->total.events;
+    snprintf(fields, sizeof(fields),
+             "events=%" PRIu64 " transactions=%" PRIu64 " in_flight=%" PRIu64 " lsn=%s",
+             p->total.events, p->total.transactions, wf_delivery_in_flight(p->delivery),
+             wf_lsn_text(wf_progress_saved_lsn(p->progress)).s);
+    wf_log(WF_LOG_INFO, "progress", fields, "running");
+}
+
+static enum wf_rc drain(struct wf_pipeline *p, struct wf_err *err)
+{
+    uint64_t deadline = wf_mono_us() + DRAIN_US;
+    enum wf_rc rc = WF_OK;
+    char fields[128];
+
+    set_paused(p, true);
+    if (p->sink && p->sink_ops->drain)
+        p->sink_ops->drain(p->sink);
+    while (rc == WF_OK && wf_mono_us() < deadline && p->sink &&
+           (wf_delivery_in_flight(p->delivery) || !wf_progress_settled(p->progress))) {
+        p->urgent = true;
+        rc = round_of(p, false, err);
+        if (rc == WF_OK)
+            rc = wf_loop_turn(p->loop, 10000, err);
+    }
+    snprintf(fields, sizeof(fields),
+             "events=%" PRIu64 " transactions=%" PRIu64 " in_flight=%" PRIu64 " lsn=%s",
+             p->total.events, p->total.transactions, wf_delivery_in_flight(p->delivery),
+             wf_lsn_text(wf_progress_saved_lsn(p->progress)).s);
+    wf_log(WF_LOG_INFO, "stopped", fields,
+           wf_delivery_in_flight(p->delivery) ? "stopped; what was in flight comes again"
+                                              : "stopped; everything taken is delivered");
+    return rc;
+}
+
+static bool is_through(const struct wf_pipeline *p)
+{
+    uint64_t until = p->options.until_lsn;
+
+    if (!until || wf_progress_saved_lsn(p->progress) < until)
+        return false;
+    wf_log(WF_LOG_INFO, "until_reached", NULL, "everything before %s is delivered",
+           wf_lsn_text(until).s);
+    return true;
+}
+
+enum wf_rc wf_pipeline_run(struct wf_pipeline *p, volatile sig_atomic_t *stop, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    wf_loop_timer_set(p->loop, &p->stats_timer, STATS_US, log_stats, p);
+    while (rc == WF_OK && !*stop && !is_through(p)) {
+        rc = wf_loop_turn(p->loop, p->rows ? 0 : IDLE_WAIT_US, err);
+        if (rc == WF_OK)
+            rc = round_of(p, true, err);
+        leave_when_stalled(p);
+        pace(p);
+    }
+    return rc == WF_OK ? drain(p, err) : rc;
+}
+
+/* ---- life
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
+{
+    struct wf_source_env env = {
+        .loop = p->loop, .accept = p->options.accept, .temporary = p->options.temporary};
+    enum wf_rc rc = WF_OK;
+
+    if (!p->options.temporary)
+        rc = wf_checkpoint_open(p->config->state.dir, &p->store, err);
+    if (rc == WF_OK)
+        rc = p->decoder_ops->open(&p->decoder, err);
+    if (rc == WF_OK && p->config->format.registry.n && p->sink_ops->framing == WF_FRAME_CONFLUENT &&
+        p->config->format.encoding == WF_ENC_AVRO) {
+        p->http = wf_http_new(p->loop, err);
+        rc = p->http ? wf_registry_new(&p->registry, &p->config->format, p->http, p->loop, err)
+                     : WF_FATAL;
+    }
+    env.store = p->store;
+    if (rc == WF_OK)
+        rc = wf_source_open(&p->source, &p->config->source, &env, err);
+    return rc;
+}
+
+enum wf_rc wf_pipeline_new(struct wf_pipeline **out, const struct wf_config *config,
+                           const struct wf_pipeline_options *options, struct wf_err *err)
+{
+    struct wf_pipeline *p = calloc(1, sizeof(*p));
+    struct wf_progress_env env;
+    enum wf_rc rc;
+
+    if (!p)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    p->config = config;
+    p->options = *options;
+    p->sink_ops = config->sink_ops;
+    p->decoder_ops = wf_decoders[config->source.decoder];
+    p->delivery = wf_delivery_new(IN_FLIGHT_MAX);
+    p->loop = wf_loop_new(err);
+    p->worker = p->loop ? wf_worker_new(p->loop, "wf-worker", err) : NULL;
+    p->sink_env = (struct wf_sink_env){p->loop, p->worker, p->delivery, config->pipeline};
+    rc = p->delivery && p->worker ? open_parts(p, err) : WF_FATAL;
+    env = (struct wf_progress_env){p->loop,   p->worker,
+                                   p->store,  p->delivery,
+                                   p->source, (uint64_t)config->state.interval_ms * 1000};
+    p->progress = rc == WF_OK ? wf_progress_new(&env) : NULL;
+    if (!p->progress) {
+        wf_pipeline_free(p);
+        return rc == WF_OK ? wf_err_set(err, WF_FATAL, "memory", "out of memory") : rc;
+    }
+    *out = p;
+    return WF_OK;
+}
+
+/* The threads end first: their jobs point into the parts. */
+void wf_pipeline_free(struct wf_pipeline *p)
+{
+    if (!p)
+        return;
+    wf_worker_free(p->worker);
+    p->sink_env.worker = NULL;
+    wf_source_close(p->source);
+    p->sink_ops->close(p->sink);
+    wf_shapes_free(p->shapes);
+    wf_registry_free(p->registry);
+    wf_http_free(p->http);
+    p->decoder_ops->close(p->decoder);
+    wf_encoder_free(p->encoder);
+    wf_progress_free(p->progress);
+    wf_checkpoint_close(p->store);
+    wf_delivery_free(p->delivery);
+    wf_loop_free(p->loop);
+    free(p);
+}

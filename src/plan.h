@@ -1,0 +1,61 @@
+/* A plan is a relation version compiled for encoding: one converter per column. */
+#ifndef WF_PLAN_H
+#define WF_PLAN_H
+
+#include "catalog.h"
+#include "err.h"
+#include "relation.h"
+#include "stream.h"
+#include "types.h"
+
+struct wf_plan_bytes {
+    unsigned char *data;
+    size_t len;
+};
+
+struct wf_plan_col {
+    struct wf_coltype type;
+    uint8_t nullable;     /* 1: a branch byte stands in front */
+    uint8_t value_branch; /* encoded: 2 for ["null",T], 0 for [T,"null"] */
+    uint8_t null_branch;
+    bool identity;              /* part of the replica identity: a K tuple holds it */
+    bool as_text;               /* no row of the converter table fits */
+    struct wf_plan_bytes toast; /* Avro bytes of an unsent value; data NULL = none exists */
+    struct wf_plan_bytes fill;  /* Avro bytes when a delete does not say: default or zero */
+    char *name;                 /* PostgreSQL's */
+    char *field;                /* Avro's */
+    char *dflt;                 /* JSON, NULL = none */
+    char *pg_type;              /* storage of type.avro.pg_type */
+    char *labels;               /* storage of type.avro.param_value */
+};
+
+struct wf_plan {
+    struct wf_stream *stream;   /* borrowed from the encoder */
+    struct wf_plan_bytes table; /* Avro strings schema and table, for the source block */
+    char *topic;
+    uint16_t *key; /* indexes into cols */
+    uint16_t nkey, ncols;
+    struct wf_plan_col cols[];
+};
+
+/**
+ * wf_plan_new() - compile
+ * @topic: of the table; the schemas' namespace comes from it
+ * @cat:   columns it does not know, or knows with another type than the relation (the live catalog
+ *         may be ahead of the stream), are nullable without default
+ *
+ * Return: WF_OK with *out the caller's to wf_plan_free(); WF_REJECT when two columns get the same
+ * Avro name.
+ */
+enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
+                       const struct wf_catalog *cat, const char *topic, struct wf_err *err);
+void wf_plan_free(void *plan);
+
+/* The NUL-terminated schema texts; @key stays empty when there is no key. */
+void wf_plan_schemas(const struct wf_plan *plan, struct wf_buf *key, struct wf_buf *value);
+
+/* A NULL arrived in a column the catalog calls NOT NULL: the catalog is ahead. From now on the
+ * column is nullable; the schemas change. */
+void wf_plan_relax(struct wf_plan_col *pc);
+
+#endif

@@ -1,0 +1,141 @@
+#include "progress.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define BARRIER_US 1000000 /* between saves that only record a keepalive's position */
+#define RETRY_US 1000000
+
+struct wf_progress {
+    struct wf_progress_env env;
+    struct wf_checkpoint cp; /* the last one saved */
+    uint64_t confirmed;      /* events confirmed when the last save began */
+    uint64_t last_us;        /* when the last save began */
+    struct wf_timer timer;
+    bool failing; /* the last save failed: logged already */
+    struct {      /* the worker's while job.queued */
+        struct wf_job job;
+        struct wf_checkpoint cp;
+        enum wf_rc rc;
+        struct wf_err err;
+    } save;
+};
+
+struct wf_progress *wf_progress_new(const struct wf_progress_env *env)
+{
+    struct wf_progress *p = calloc(1, sizeof(*p));
+
+    if (p)
+        p->env = *env;
+    return p;
+}
+
+void wf_progress_free(struct wf_progress *p)
+{
+    if (!p)
+        return;
+    wf_loop_timer_off(p->env.loop, &p->timer);
+    free(p);
+}
+
+void wf_progress_start(struct wf_progress *p, const struct wf_checkpoint *cp)
+{
+    uint64_t saved = p->cp.lsn;
+
+    p->cp = *cp;
+    if (saved > p->cp.lsn) /* a save that ran while the connection was made */
+        p->cp.lsn = saved;
+}
+
+static void save_run(struct wf_job *job)
+{
+    struct wf_progress *p =
+        (struct wf_progress *)((char *)job - offsetof(struct wf_progress, save.job));
+
+    p->save.rc = wf_checkpoint_save(p->env.store, &p->save.cp, &p->save.err);
+}
+
+static void acknowledge(struct wf_progress *p, uint64_t lsn)
+{
+    p->cp.lsn = lsn;
+    wf_source_ack(p->env.source, lsn);
+}
+
+static void save_done(struct wf_job *job)
+{
+    struct wf_progress *p =
+        (struct wf_progress *)((char *)job - offsetof(struct wf_progress, save.job));
+
+    if (p->save.rc == WF_OK) {
+        if (p->failing)
+            wf_log(WF_LOG_INFO, "checkpoint_works", NULL, "the checkpoint can be written again");
+        p->failing = false;
+        acknowledge(p, p->save.cp.lsn);
+        return;
+    }
+    if (!p->failing)
+        wf_log(WF_LOG_ERROR, "checkpoint_write", NULL, "%s; hint: free space in state.dir",
+               p->save.err.text);
+    p->failing = true;
+}
+
+static void submit(struct wf_progress *p, uint64_t lsn)
+{
+    p->save.cp = p->cp;
+    p->save.cp.state = WF_CHECKPOINT_ACTIVE;
+    p->save.cp.lsn = lsn;
+    p->save.job.run = save_run;
+    p->save.job.done = save_done;
+    wf_worker_submit(p->env.worker, &p->save.job);
+}
+
+static void wake(void *arg)
+{
+    (void)arg; /* the loop's next round calls wf_progress_turn() */
+}
+
+/* An idle database's keepalives alone are not worth a disk write each. */
+static uint64_t next_save_us(const struct wf_progress *p, bool urgent)
+{
+    if (p->failing)
+        return p->last_us + RETRY_US;
+    if (urgent)
+        return 0;
+    return p->last_us + (wf_delivery_confirmed(p->env.delivery) != p->confirmed ? p->env.interval_us
+                                                                                : BARRIER_US);
+}
+
+void wf_progress_turn(struct wf_progress *p, bool urgent)
+{
+    uint64_t safe = wf_delivery_safe_lsn(p->env.delivery);
+    uint64_t now, next;
+
+    if (safe <= p->cp.lsn || p->save.job.queued)
+        return;
+    if (!p->env.store) {
+        acknowledge(p, safe);
+        return;
+    }
+    now = wf_mono_us();
+    next = next_save_us(p, urgent);
+    if (now < next) {
+        wf_loop_timer_set(p->env.loop, &p->timer, next - now, wake, p);
+        return;
+    }
+    p->last_us = now;
+    p->confirmed = wf_delivery_confirmed(p->env.delivery);
+    submit(p, safe);
+}
+
+uint64_t wf_progress_saved_lsn(const struct wf_progress *p)
+{
+    return p->cp.lsn;
+}
+
+bool wf_progress_settled(const struct wf_progress *p)
+{
+    return !p->save.job.queued && wf_delivery_safe_lsn(p->env.delivery) <= p->cp.lsn;
+}

@@ -1,0 +1,41 @@
+/* Client of a schema registry that speaks Confluent's REST interface. */
+#ifndef WF_REGISTRY_H
+#define WF_REGISTRY_H
+
+#include "config.h"
+#include "http.h"
+#include "stream.h"
+
+struct wf_registry;
+
+/* @conf outlives the registry. The URLs are tried in order, for ever, with back-off and jitter. */
+enum wf_rc wf_registry_new(struct wf_registry **out, const struct wf_format_conf *conf,
+                           struct wf_http *http, struct wf_loop *loop, struct wf_err *err);
+void wf_registry_free(struct wf_registry *r);
+
+/**
+ * wf_registry_resolve() - ids of a stream's schemas; registers them under TopicName subjects
+ * @stream: key_id, value_id and resolved are set on success
+ *
+ * Cached by schema text and subject. Never blocks.
+ * Return: WF_OK resolved; WF_AGAIN a request is under way or waits for its retry: call again after
+ * a loop turn; WF_REJECT: the registry said no (409, 422, 401, 403): subject, reason, cure. After
+ * a WF_REJECT the next call starts anew (the pipeline calls again after its pause).
+ */
+enum wf_rc wf_registry_resolve(struct wf_registry *r, struct wf_stream *stream, struct wf_err *err);
+
+/* NULL, or a sentence about the trouble a WF_AGAIN waits for ("registry https://...: timed out").
+ */
+const char *wf_registry_trouble(const struct wf_registry *r);
+
+/* `walferry check`: blocking, own loop; finding and cure through @report as in sink.h. */
+void wf_registry_check(const struct wf_format_conf *conf,
+                       void (*report)(void *arg, const char *level, const char *what,
+                                      const char *cure),
+                       void *arg);
+
+/* Blocking look-up of a schema text by id for `walferry read`. *text is the caller's to free(). */
+enum wf_rc wf_registry_schema(const struct wf_format_conf *conf, int32_t id, char **text,
+                              struct wf_err *err);
+
+#endif

@@ -1,0 +1,82 @@
+/* Contract of a sink: what any destination looks like to the pipeline. */
+#ifndef WF_SINK_H
+#define WF_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "delivery.h"
+#include "err.h"
+#include "loop.h"
+#include "option.h"
+#include "stream.h"
+#include "worker.h"
+
+struct wf_sink;
+
+/* A record read back; NULL key or value as in the topic. Return: false stops reading. */
+struct wf_record {
+    const unsigned char *key, *value;
+    size_t key_len, value_len;
+    int partition;
+    int64_t offset;
+};
+typedef bool (*wf_record_fn)(void *arg, const struct wf_record *record);
+
+enum wf_framing {
+    WF_FRAME_NONE,      /* bare Avro: the sink keeps the schema elsewhere (container file) */
+    WF_FRAME_CONFLUENT, /* 00 + 4-byte schema id + Avro: needs a registry */
+    WF_FRAME_JSON,      /* one line of JSON without the newline */
+};
+
+/* What a sink gets from the pipeline; outlives the sink. */
+struct wf_sink_env {
+    struct wf_loop *loop;
+    struct wf_worker *worker;     /* for calls that block; jobs run in order */
+    struct wf_delivery *delivery; /* confirmations go here */
+    const char *pipeline;         /* the pipeline's name */
+};
+
+/*
+ * Threads: every call comes from the loop thread and must not block; what can block goes to
+ * env->worker. Lifetime: arguments are borrowed for the call, except env and conf, which outlive
+ * the sink. Errors: WF_RETRY closes and reopens the sink from the checkpoint, after a pause;
+ * WF_REJECT is the same in state "blocked": a person is needed, nothing is skipped; WF_FATAL ends
+ * the process.
+ */
+struct wf_sink_ops {
+    const char *name;          /* value of `sink.type` in the YAML */
+    const char *help;          /* one line for docs */
+    const struct wf_opt *opts; /* the options it understands; may be NULL */
+    size_t conf_size;          /* of the struct the rows fill */
+    enum wf_framing framing;   /* what `format.encoding: avro` means for it */
+    bool json_only;            /* takes JSON whatever `format.encoding` says */
+
+    /* required. *self is the caller's to close(). Does not wait for the far end. */
+    enum wf_rc (*open)(struct wf_sink **self, const void *conf, const struct wf_sink_env *env,
+                       struct wf_err *err);
+    /* optional. Make ready for @stream (create the topic, open a file). WF_AGAIN: not yet, call
+     * again after poll(). Called until WF_OK before the stream's first event. */
+    enum wf_rc (*prepare)(struct wf_sink *self, struct wf_stream *stream, struct wf_err *err);
+    /* required. WF_OK: the sink holds its own copy; WF_AGAIN: no room, nothing was taken. */
+    enum wf_rc (*publish)(struct wf_sink *self, const struct wf_event *ev, struct wf_err *err);
+    /* optional. A round of the source is over: write out what is buffered when it is time. */
+    enum wf_rc (*flush)(struct wf_sink *self, struct wf_err *err);
+    /* required. Collect confirmations (wf_delivery_acked) and failures. */
+    enum wf_rc (*poll)(struct wf_sink *self, struct wf_err *err);
+    /* optional. Shutdown begins: no lingering, confirm what there is as soon as possible. */
+    void (*drain)(struct wf_sink *self);
+    /* optional. `walferry check`: blocking, at most a few seconds; @report is called once per
+     * finding: level "ok", "warning" or "error", the finding, the cure or NULL. */
+    void (*check)(const void *conf, const char *pipeline,
+                  void (*report)(void *arg, const char *level, const char *what, const char *cure),
+                  void *arg);
+    /* optional. `walferry read --topic`: every record of @topic up to its present end, partition by
+     * partition; blocking. */
+    enum wf_rc (*read)(const void *conf, const char *topic, wf_record_fn fn, void *arg,
+                       struct wf_err *err);
+    /* required; NULL is fine. Unconfirmed events are dropped. */
+    void (*close)(struct wf_sink *self);
+};
+
+#endif

@@ -1,0 +1,377 @@
+#include "slot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "lsn.h"
+#include "plugins.h"
+#include "publication.h"
+
+static void copy_text(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+static uint64_t lsn_value(const PGresult *res, int row, int col)
+{
+    const char *text = wf_pg_value(res, row, col);
+    uint64_t lsn = 0;
+
+    if (text)
+        wf_lsn_parse(text, &lsn, NULL);
+    return lsn;
+}
+
+static enum wf_rc show(PGconn *conn, const char *name, wf_cancel *cancel, char *out, size_t size,
+                       struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    char sql[128];
+    enum wf_rc rc;
+
+    snprintf(sql, sizeof(sql), "SELECT setting FROM pg_catalog.pg_settings WHERE name = '%s'",
+             name);
+    rc = wf_pg_query(conn, sql, cancel, &res, err);
+    if (rc == WF_OK)
+        copy_text(out, size, PQntuples(res) ? wf_pg_value(res, 0, 0) : "");
+    return rc;
+}
+
+enum wf_rc wf_server_identify(PGconn *conn, wf_cancel *cancel, struct wf_server *out,
+                              struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    char level[32], timeout[32];
+    enum wf_rc rc;
+
+    *out = (struct wf_server){.version = PQserverVersion(conn)};
+    if (out->version < 130000)
+        return wf_err_config(err, "PostgreSQL %d.%d is too old: walferry reads 13 and later",
+                             out->version / 10000, out->version % 10000);
+    rc = wf_pg_query(conn, "IDENTIFY_SYSTEM", cancel, &res, err);
+    if (rc != WF_OK)
+        return rc;
+    out->system_id = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
+    out->timeline = (uint32_t)strtoul(PQgetvalue(res, 0, 1), NULL, 10);
+    out->flush_lsn = lsn_value(res, 0, 2);
+    copy_text(out->database, sizeof(out->database), wf_pg_value(res, 0, 3));
+    rc = show(conn, "wal_level", cancel, level, sizeof(level), err);
+    if (rc == WF_OK && strcmp(level, "logical") != 0)
+        return wf_err_config(err,
+                             "wal_level is %s, logical decoding needs logical; hint: ALTER SYSTEM "
+                             "SET wal_level = logical, then restart PostgreSQL (on RDS: "
+                             "rds.logical_replication = 1)",
+                             level);
+    if (rc == WF_OK)
+        rc = show(conn, "wal_sender_timeout", cancel, timeout, sizeof(timeout), err);
+    if (rc == WF_OK)
+        out->sender_timeout_ms = strtoll(timeout, NULL, 10); /* pg_settings: in its unit, ms */
+    return rc;
+}
+
+/* PostgreSQL documentation, "pg_replication_slots": columns grew with the versions. */
+static const char *invalidation_column(int version)
+{
+    if (version >= 170000)
+        return "invalidation_reason";
+    return version >= 160000 ? "CASE WHEN conflicting THEN 'conflict with recovery' END" : "NULL";
+}
+
+enum wf_rc wf_slot_look(PGconn *conn, const char *slot, wf_cancel *cancel, struct wf_slot_info *out,
+                        struct wf_err *err)
+{
+    wf_autoquoted char *quoted = NULL;
+    wf_autoresult PGresult *res = NULL;
+    char sql[512];
+    enum wf_rc rc = wf_pg_literal(conn, slot, &quoted, err);
+
+    *out = (struct wf_slot_info){0};
+    if (rc != WF_OK)
+        return rc;
+    snprintf(sql, sizeof(sql),
+             "SELECT plugin, slot_type, database, confirmed_flush_lsn, active_pid, wal_status, %s "
+             "FROM pg_catalog.pg_replication_slots WHERE slot_name = %s",
+             invalidation_column(PQserverVersion(conn)), quoted);
+    rc = wf_pg_query(conn, sql, cancel, &res, err);
+    if (rc != WF_OK || !PQntuples(res))
+        return rc;
+    out->exists = true;
+    copy_text(out->plugin, sizeof(out->plugin), wf_pg_value(res, 0, 0));
+    copy_text(out->type, sizeof(out->type), wf_pg_value(res, 0, 1));
+    copy_text(out->database, sizeof(out->database), wf_pg_value(res, 0, 2));
+    out->confirmed_lsn = lsn_value(res, 0, 3);
+    out->active_pid = atoi(PQgetisnull(res, 0, 4) ? "0" : PQgetvalue(res, 0, 4));
+    copy_text(out->wal_status, sizeof(out->wal_status), wf_pg_value(res, 0, 5));
+    copy_text(out->invalidation, sizeof(out->invalidation), wf_pg_value(res, 0, 6));
+    if (!out->invalidation[0] && strcmp(out->wal_status, "lost") == 0)
+        copy_text(out->invalidation, sizeof(out->invalidation), "wal_removed");
+    return WF_OK;
+}
+
+static enum wf_rc check_kind(const struct wf_source_conf *conf, const struct wf_server *server,
+                             const struct wf_slot_info *slot, struct wf_err *err)
+{
+    const char *plugin = wf_decoders[conf->decoder]->name;
+
+    if (strcmp(slot->type, "logical") != 0)
+        return wf_err_config(err, "slot \"%s\" is a %s slot; hint: set source.slot to another name",
+                             conf->slot, slot->type);
+    if (strcmp(slot->plugin, plugin) != 0)
+        return wf_err_config(err,
+                             "slot \"%s\" decodes with %s, not with %s; hint: set source.slot to "
+                             "another name, or source.decoder to %s",
+                             conf->slot, slot->plugin, plugin, slot->plugin);
+    if (strcmp(slot->database, server->database) != 0)
+        return wf_err_config(err,
+                             "slot \"%s\" belongs to database %s, source.dsn names %s; hint: set "
+                             "source.slot to another name",
+                             conf->slot, slot->database, server->database);
+    if (slot->invalidation[0])
+        return wf_err_refuse(err, "slot_lost",
+                             "slot \"%s\" is invalidated (%s): WAL it had not delivered is gone; "
+                             "hint: drop the slot and the checkpoint in state.dir, start again, "
+                             "and load the tables anew",
+                             conf->slot, slot->invalidation);
+    return WF_OK;
+}
+
+/* "1.2.3" style history files list: parentTLI <tab> switchpoint <tab> reason, one a line. */
+static uint64_t fork_point(const char *history, uint32_t timeline)
+{
+    uint64_t lsn = 0;
+
+    while (*history) {
+        unsigned tli, high, low;
+
+        if (sscanf(history, "%u\t%X/%X", &tli, &high, &low) == 3 && tli == timeline)
+            lsn = (uint64_t)high << 32 | low;
+        history += strcspn(history, "\n");
+        history += *history == '\n';
+    }
+    return lsn;
+}
+
+static enum wf_rc refuse_timeline(PGconn *conn, wf_cancel *cancel, const struct wf_server *server,
+                                  const struct wf_checkpoint *cp, struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    char sql[64];
+    uint64_t fork = 0;
+
+    snprintf(sql, sizeof(sql), "TIMELINE_HISTORY %u", server->timeline);
+    if (wf_pg_query(conn, sql, cancel, &res, NULL) == WF_OK && PQntuples(res) &&
+        PQgetvalue(res, 0, 1))
+        fork = fork_point(PQgetvalue(res, 0, 1), cp->timeline);
+    if (fork && cp->lsn <= fork)
+        return wf_err_refuse(err, "other_timeline",
+                             "the server is on timeline %u, the checkpoint %s is on timeline %u "
+                             "and lies before the fork at %s, so nothing that was published is "
+                             "missing here; hint: go on with --accept-divergence %u",
+                             server->timeline, wf_lsn_text(cp->lsn).s, cp->timeline,
+                             wf_lsn_text(fork).s, server->timeline);
+    return wf_err_refuse(err, "other_timeline",
+                         "the server is on timeline %u, the checkpoint %s is on timeline %u past "
+                         "the fork at %s: events were published that this server never had; hint: "
+                         "connect to the right server, or go on with --accept-divergence %u and "
+                         "correct the consumers by hand",
+                         server->timeline, wf_lsn_text(cp->lsn).s, cp->timeline,
+                         fork ? wf_lsn_text(fork).s : "an unknown point", server->timeline);
+}
+
+static enum wf_rc check_position(PGconn *conn, const struct wf_source_conf *conf,
+                                 const struct wf_accept *accept, wf_cancel *cancel,
+                                 const struct wf_server *server, const struct wf_slot_info *slot,
+                                 struct wf_checkpoint *cp, struct wf_err *err)
+{
+    if (cp->system_id != server->system_id)
+        return wf_err_refuse(err, "other_system",
+                             "the checkpoint %s is of system %llu, this server is %llu (a restore, "
+                             "an upgrade or another server); hint: connect to the right server, or "
+                             "remove the checkpoint in state.dir and load the tables anew",
+                             wf_lsn_text(cp->lsn).s, (unsigned long long)cp->system_id,
+                             (unsigned long long)server->system_id);
+    if (cp->timeline != server->timeline) {
+        if (accept->timeline != server->timeline)
+            return refuse_timeline(conn, cancel, server, cp, err);
+        cp->timeline = server->timeline;
+    }
+    if (strcmp(cp->slot, conf->slot) != 0)
+        return wf_err_config(err,
+                             "the checkpoint is of slot \"%s\", source.slot is \"%s\"; hint: use "
+                             "another state.dir for another slot",
+                             cp->slot, conf->slot);
+    if (!slot->exists)
+        return wf_err_refuse(err, "slot_missing",
+                             "slot \"%s\" is gone, the checkpoint stands at %s: what was committed "
+                             "since cannot be read any more; hint: remove the checkpoint in "
+                             "state.dir to start with a new slot, and load the tables anew",
+                             conf->slot, wf_lsn_text(cp->lsn).s);
+    if (slot->confirmed_lsn > cp->lsn && accept->gap_lsn != slot->confirmed_lsn)
+        return wf_err_refuse(err, "slot_gap",
+                             "slot \"%s\" stands at %s, past the checkpoint %s: it was advanced or "
+                             "re-created by somebody else and %llu bytes of WAL were never read; "
+                             "hint: find out who did it, then go on with --accept-gap %s and load "
+                             "the tables anew",
+                             conf->slot, wf_lsn_text(slot->confirmed_lsn).s, wf_lsn_text(cp->lsn).s,
+                             (unsigned long long)(slot->confirmed_lsn - cp->lsn),
+                             wf_lsn_text(slot->confirmed_lsn).s);
+    if (slot->confirmed_lsn > cp->lsn)
+        cp->lsn = slot->confirmed_lsn;
+    if (server->flush_lsn < cp->lsn)
+        return wf_err_refuse(err, "server_behind",
+                             "the server's WAL ends at %s, before the checkpoint %s: it lost what "
+                             "was already published (a restore, or a standby that lagged); hint: "
+                             "connect to the right server",
+                             wf_lsn_text(server->flush_lsn).s, wf_lsn_text(cp->lsn).s);
+    return WF_OK;
+}
+
+enum wf_rc wf_slot_check(PGconn *conn, const struct wf_source_conf *conf, wf_cancel *cancel,
+                         const struct wf_server *server, const struct wf_slot_info *slot,
+                         const struct wf_checkpoint *cp, struct wf_err *err)
+{
+    static const struct wf_accept nothing;
+    struct wf_checkpoint copy = *cp;
+    enum wf_rc rc = slot->exists ? check_kind(conf, server, slot, err) : WF_OK;
+
+    if (rc == WF_OK && cp->state == WF_CHECKPOINT_ACTIVE)
+        rc = check_position(conn, conf, &nothing, cancel, server, slot, &copy, err);
+    return rc;
+}
+
+/* Who holds up CREATE_REPLICATION_SLOT: it waits for transactions that were running before it. */
+static void log_blockers(const struct wf_source_conf *conf)
+{
+    wf_autoconn PGconn *conn = NULL;
+    wf_autoresult PGresult *res = NULL;
+
+    if (wf_pg_connect(conf, WF_PG_SQL, NULL, &conn, NULL) == WF_OK &&
+        wf_pg_query(conn,
+                    "SELECT pid, extract(epoch FROM now() - xact_start)::int "
+                    "FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> "
+                    "pg_catalog.pg_backend_pid() ORDER BY xact_start LIMIT 1",
+                    NULL, &res, NULL) == WF_OK &&
+        PQntuples(res))
+        wf_log(WF_LOG_INFO, "slot_waits", NULL,
+               "creating slot \"%s\" waits for transactions that began before it, the oldest in "
+               "backend %s for %s s",
+               conf->slot, PQgetvalue(res, 0, 0),
+               PQgetisnull(res, 0, 1) ? "?" : PQgetvalue(res, 0, 1));
+}
+
+static enum wf_rc create_slot(PGconn *conn, const struct wf_source_conf *conf, wf_cancel *cancel,
+                              uint64_t *lsn, struct wf_err *err)
+{
+    wf_autoquoted char *quoted = NULL;
+    wf_autoresult PGresult *res = NULL;
+    char sql[256];
+    enum wf_rc rc = wf_pg_ident(conn, conf->slot, &quoted, err);
+
+    if (rc != WF_OK)
+        return rc;
+    snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT %s LOGICAL %s %s", quoted,
+             wf_decoders[conf->decoder]->name,
+             PQserverVersion(conn) >= 150000 ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT");
+    log_blockers(conf);
+    rc = wf_pg_query(conn, sql, cancel, &res, err);
+    if (rc == WF_OK)
+        *lsn = lsn_value(res, 0, 1);
+    else if (wf_pg_is(err, "53400"))
+        return wf_err_config(err, "no free replication slot; hint: raise max_replication_slots");
+    else if (wf_pg_is(err, "42501"))
+        return wf_err_config(err, "the role may not create a replication slot; hint: ALTER ROLE "
+                                  "... REPLICATION (on RDS: GRANT rds_replication)");
+    return rc == WF_OK ? rc : wf_err_wrap(err, "creating slot \"%s\"", conf->slot);
+}
+
+static enum wf_rc ensure_publication(PGconn *conn, const struct wf_source_conf *conf, bool create,
+                                     wf_cancel *cancel, struct wf_err *err)
+{
+    bool exists = false;
+    enum wf_rc rc = wf_publication_exists(conn, conf->publication, cancel, &exists, err);
+
+    if (rc != WF_OK || exists)
+        return rc;
+    if (!create)
+        return wf_err_config(err,
+                             "publication \"%s\" does not exist in this database; hint: CREATE "
+                             "PUBLICATION before the slot is made (a later one is not seen by WAL "
+                             "that is already written), or let source.create make both",
+                             conf->publication);
+    rc = wf_publication_create(conn, conf, WF_UNSAFE_REFUSE, cancel, err);
+    if (rc == WF_OK)
+        wf_log(WF_LOG_INFO, "publication_created", NULL, "publication \"%s\" created",
+               conf->publication);
+    return rc;
+}
+
+enum wf_rc wf_slot_is_active(const struct wf_source_conf *conf, int pid, struct wf_err *err)
+{
+    return wf_err_set(err, WF_RETRY, "slot_active",
+                      "slot \"%s\" is read by backend %d: waiting as standby, ready to take over",
+                      conf->slot, pid);
+}
+
+/* No checkpoint, or one that only says "a slot is about to be made": nothing was delivered yet. */
+static enum wf_rc first_start(PGconn *conn, const struct wf_source_conf *conf,
+                              struct wf_checkpoint_store *store, wf_cancel *cancel,
+                              const struct wf_slot_info *slot, struct wf_checkpoint *cp,
+                              struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    if (!slot->exists && !conf->create)
+        return wf_err_config(err,
+                             "slot \"%s\" does not exist and source.create is off; hint: SELECT "
+                             "pg_create_logical_replication_slot('%s', '%s'), or source.create: on",
+                             conf->slot, conf->slot, wf_decoders[conf->decoder]->name);
+    rc = ensure_publication(conn, conf, !slot->exists, cancel, err);
+    if (rc != WF_OK)
+        return rc;
+    if (slot->exists && slot->active_pid) /* its position moves as long as somebody reads it */
+        return wf_slot_is_active(conf, slot->active_pid, err);
+    if (slot->exists) {
+        cp->lsn = slot->confirmed_lsn;
+        wf_log(WF_LOG_INFO, "slot_adopted", NULL, "no checkpoint: going on from slot \"%s\" at %s",
+               conf->slot, wf_lsn_text(cp->lsn).s);
+    } else {
+        cp->state = WF_CHECKPOINT_INTENT;
+        rc = wf_checkpoint_save(store, cp, err);
+        if (rc == WF_OK)
+            rc = create_slot(conn, conf, cancel, &cp->lsn, err);
+        if (rc != WF_OK)
+            return rc;
+        wf_log(WF_LOG_INFO, "slot_created", NULL, "slot \"%s\" created at %s", conf->slot,
+               wf_lsn_text(cp->lsn).s);
+    }
+    cp->state = WF_CHECKPOINT_ACTIVE;
+    return wf_checkpoint_save(store, cp, err);
+}
+
+enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_source_conf *conf,
+                         struct wf_checkpoint_store *store, const struct wf_accept *accept,
+                         wf_cancel *cancel, const struct wf_server *server,
+                         struct wf_checkpoint *cp, struct wf_err *err)
+{
+    struct wf_slot_info slot;
+    enum wf_rc rc = wf_checkpoint_load(store, cp, err);
+
+    if (rc == WF_OK)
+        rc = wf_slot_look(conn, conf->slot, cancel, &slot, err);
+    if (rc == WF_OK && slot.exists)
+        rc = check_kind(conf, server, &slot, err);
+    if (rc != WF_OK)
+        return rc;
+    if (cp->state != WF_CHECKPOINT_ACTIVE) {
+        cp->system_id = server->system_id;
+        cp->timeline = server->timeline;
+        copy_text(cp->slot, sizeof(cp->slot), conf->slot);
+        return first_start(conn, conf, store, cancel, &slot, cp, err);
+    }
+    rc = check_position(conn, conf, accept, cancel, server, &slot, cp, err);
+    if (rc == WF_OK)
+        rc = ensure_publication(conn, conf, false, cancel, err);
+    return rc;
+}

@@ -1,0 +1,659 @@
+#include "source.h"
+
+#include <endian.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+
+#include "log.h"
+#include "lsn.h"
+#include "pg.h"
+#include "plugins.h"
+#include "worker.h"
+
+#define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 since the Unix epoch */
+#define XLOGDATA_HEADER 25
+#define KEEPALIVE_BYTES 18
+#define STATUS_BYTES 34
+/* libpq reads at most what its buffer holds, and the buffer grows with the largest message seen:
+ * one large answer before the stream makes 16 KiB reads into 256 KiB ones. */
+#define PRIME_SQL "SELECT pg_catalog.repeat('x', 250000)"
+/* A server that shuts down asks again at once with one position (postgres.md, "Feedback"). */
+#define STORM_REPLIES 40
+#define STORM_US 2000000
+#define RECONNECT_MIN_MS 100
+#define STANDBY_RETRY_MS 1000
+
+struct wf_source {
+    const struct wf_source_conf *conf;
+    struct wf_source_env env;
+    enum wf_source_state state;
+    PGconn *conn;
+    char *message; /* what PQgetCopyData() gave last */
+    bool announce; /* the next item is WF_SOURCE_CONNECTED */
+    bool paused;
+    bool connected_once;
+    uint32_t watching;  /* epoll events now watched for */
+    enum wf_rc failure; /* WF_FATAL once refused */
+    struct wf_err failure_err;
+
+    uint64_t received_lsn, acked_lsn, read_lsn;
+    struct wf_timer status_timer, connect_timer;
+    int64_t backoff_ms;
+    struct {
+        uint64_t lsn, since_us;
+        unsigned count;
+    } storm;
+    atomic_bool publication_lost; /* a notice of the stream said so */
+
+    struct wf_worker *worker;
+    wf_cancel cancel;
+    struct { /* the connect job; the worker's while job.queued */
+        struct wf_job job;
+        PGconn *conn;
+        enum wf_rc rc;
+        struct wf_err err;
+        uint64_t read_lsn; /* in */
+        bool first;        /* in: no earlier connection of this process */
+        struct wf_server server;
+        struct wf_checkpoint cp;
+    } attempt;
+    struct wf_server server;
+    struct wf_checkpoint cp;
+};
+
+static void connect_run(struct wf_job *job);
+static void connect_done(struct wf_job *job);
+static void status_due(void *arg);
+
+/* ---- connecting: on the worker ----------------------------------------------------------- */
+
+static enum wf_rc start_error(const struct wf_source_conf *conf, struct wf_err *err)
+{
+    if (wf_pg_is(err, "55006")) {
+        const char *pid = strstr(err->text, "PID ");
+
+        return wf_slot_is_active(conf, pid ? atoi(pid + 4) : 0, err);
+    }
+    if (wf_pg_is(err, "42704") && strstr(err->text, "publication"))
+        return wf_err_refuse(err, "publication_missing",
+                             "the server cannot find publication \"%s\" at the slot's position; "
+                             "hint: it must exist before the slot does; drop the slot and the "
+                             "checkpoint in state.dir and load the tables anew",
+                             conf->publication);
+    return wf_err_wrap(err, "starting to read slot \"%s\"", conf->slot);
+}
+
+static enum wf_rc start_stream(struct wf_source *s, PGconn *conn, const char *slot, uint64_t lsn,
+                               struct wf_err *err)
+{
+    wf_autoquoted char *slot_quoted = NULL, *ident = NULL, *names = NULL;
+    wf_autoresult PGresult *res = NULL;
+    char sql[1024];
+    enum wf_rc rc = wf_pg_ident(conn, slot, &slot_quoted, err);
+
+    if (rc == WF_OK)
+        rc = wf_pg_ident(conn, s->conf->publication, &ident, err);
+    if (rc == WF_OK)
+        rc = wf_pg_literal(conn, ident, &names, err);
+    if (rc != WF_OK)
+        return rc;
+    snprintf(sql, sizeof(sql),
+             "START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', publication_names %s%s)",
+             slot_quoted, wf_lsn_text(lsn).s, names,
+             PQserverVersion(conn) >= 140000 ? ", messages 'true'" : "");
+    rc = wf_pg_query(conn, sql, &s->cancel, &res, err);
+    return rc == WF_OK ? rc : start_error(s->conf, err);
+}
+
+/* Now that the slot is ours nobody else moves it: look once more, on a second connection. */
+static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err *err)
+{
+    wf_autoconn PGconn *sql = NULL;
+    struct wf_slot_info slot;
+    struct wf_checkpoint cp;
+    enum wf_rc rc = wf_pg_connect(s->conf, WF_PG_SQL, &s->cancel, &sql, err);
+
+    if (rc == WF_OK)
+        rc = wf_slot_look(sql, s->conf->slot, &s->cancel, &slot, err);
+    if (rc != WF_OK)
+        return rc;
+    /* Read by nobody: the stream has broken off already, reading it tells why. */
+    if (slot.active_pid && slot.active_pid != PQbackendPID(conn))
+        return wf_err_set(err, WF_RETRY, "slot_moved",
+                          "slot \"%s\" changed hands while it was being taken", s->conf->slot);
+    if (slot.confirmed_lsn > s->attempt.cp.lsn)
+        return wf_err_set(err, WF_RETRY, "slot_moved",
+                          "slot \"%s\" moved to %s while it was being taken", s->conf->slot,
+                          wf_lsn_text(slot.confirmed_lsn).s);
+    if (!s->attempt.first)
+        return WF_OK;
+    /* The daemon whose slot we took over may have saved once more. */
+    rc = wf_checkpoint_load(s->env.store, &cp, err);
+    if (rc == WF_OK && cp.generation != s->attempt.cp.generation)
+        return wf_err_set(err, WF_RETRY, "checkpoint_moved",
+                          "the checkpoint moved while the slot was being taken");
+    return rc;
+}
+
+static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, size_t size,
+                                 struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    char sql[256];
+    enum wf_rc rc;
+
+    snprintf(slot, size, "walferry_tail_%d", PQbackendPID(conn));
+    snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s %s", slot,
+             wf_decoders[s->conf->decoder]->name,
+             PQserverVersion(conn) >= 150000 ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT");
+    rc = wf_pg_query(conn, sql, &s->cancel, &res, err);
+    if (rc == WF_OK)
+        wf_lsn_parse(PQgetvalue(res, 0, 1), &s->attempt.cp.lsn, NULL);
+    return rc;
+}
+
+static void on_notice(void *arg, const PGresult *res)
+{
+    struct wf_source *s = arg;
+    const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+    /* 18 and later skip a missing publication's changes and only warn: that is loss. */
+    if (text && strstr(text, "skipped loading publication"))
+        atomic_store(&s->publication_lost, true);
+    wf_log(WF_LOG_DEBUG, "notice", NULL, "PostgreSQL says: %s", text ? text : "?");
+}
+
+static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err *err)
+{
+    wf_autoresult PGresult *prime = NULL;
+    const char *slot = s->conf->slot;
+    char temporary[64];
+    uint64_t lsn;
+    enum wf_rc rc = wf_server_identify(conn, &s->cancel, &s->attempt.server, err);
+
+    if (rc == WF_OK)
+        rc = wf_pg_query(conn, PRIME_SQL, &s->cancel, &prime, err);
+    if (rc != WF_OK)
+        return rc;
+    if (s->env.temporary) {
+        rc = make_temporary(s, conn, temporary, sizeof(temporary), err);
+        slot = temporary;
+    } else {
+        rc = wf_slot_ready(conn, s->conf, s->env.store, &s->env.accept, &s->cancel,
+                           &s->attempt.server, &s->attempt.cp, err);
+    }
+    if (rc != WF_OK)
+        return rc;
+    lsn = s->attempt.cp.lsn > s->attempt.read_lsn ? s->attempt.cp.lsn : s->attempt.read_lsn;
+    rc = start_stream(s, conn, slot, lsn, err);
+    if (rc == WF_OK && !s->env.temporary)
+        rc = verify_locked(s, conn, err);
+    return rc;
+}
+
+static void connect_run(struct wf_job *job)
+{
+    struct wf_source *s =
+        (struct wf_source *)((char *)job - offsetof(struct wf_source, attempt.job));
+    PGconn *conn = NULL;
+
+    s->attempt.rc = wf_pg_connect(s->conf, WF_PG_REPLICATION, &s->cancel, &conn, &s->attempt.err);
+    if (s->attempt.rc == WF_OK) {
+        PQsetNoticeReceiver(conn, on_notice, s);
+        s->attempt.rc = connect_steps(s, conn, &s->attempt.err);
+        if (s->attempt.rc == WF_OK && PQsetnonblocking(conn, 1) != 0)
+            s->attempt.rc = wf_err_set(&s->attempt.err, WF_RETRY, "connect",
+                                       "cannot make the connection non-blocking");
+    }
+    if (s->attempt.rc != WF_OK) {
+        PQfinish(conn);
+        conn = NULL;
+    }
+    s->attempt.conn = conn;
+}
+
+/* ---- connecting: on the loop -------------------------------------------------------------- */
+
+static void begin_attempt(void *arg)
+{
+    struct wf_source *s = arg;
+
+    if (s->attempt.job.queued)
+        return;
+    s->attempt.job.run = connect_run;
+    s->attempt.job.done = connect_done;
+    s->attempt.conn = NULL;
+    s->attempt.read_lsn = s->read_lsn;
+    s->attempt.first = !s->connected_once;
+    if (s->state != WF_SOURCE_STANDBY)
+        s->state = WF_SOURCE_CONNECTING;
+    wf_worker_submit(s->worker, &s->attempt.job);
+}
+
+/* Full jitter over the upper half keeps many pipelines of one server apart. */
+static int64_t jittered(int64_t ms)
+{
+    uint32_t r = 0;
+
+    if (getrandom(&r, sizeof(r), GRND_NONBLOCK) < 0)
+        r = (uint32_t)wf_mono_us();
+    return ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
+}
+
+static void attempt_later(struct wf_source *s, int64_t ms)
+{
+    wf_loop_timer_set(s->env.loop, &s->connect_timer, (uint64_t)ms * 1000, begin_attempt, s);
+}
+
+static void attempt_failed(struct wf_source *s, const struct wf_err *err)
+{
+    char fields[64];
+
+    if (strcmp(err->code, "slot_active") == 0) {
+        if (s->state != WF_SOURCE_STANDBY)
+            wf_log(WF_LOG_INFO, "standby", NULL, "%s", err->text);
+        s->state = WF_SOURCE_STANDBY;
+        s->backoff_ms = 0;
+        attempt_later(s, jittered(STANDBY_RETRY_MS));
+        return;
+    }
+    s->backoff_ms = s->backoff_ms ? s->backoff_ms * 2 : RECONNECT_MIN_MS;
+    if (s->backoff_ms > s->conf->reconnect_max_ms)
+        s->backoff_ms = s->conf->reconnect_max_ms;
+    s->state = WF_SOURCE_WAITING;
+    snprintf(fields, sizeof(fields), "retry_ms=%lld", (long long)s->backoff_ms);
+    wf_log(WF_LOG_WARN, err->code, fields, "%s", err->text);
+    attempt_later(s, jittered(s->backoff_ms));
+}
+
+/* Wrong password in mid-run is somebody's rotation: the slot holds the data, keep trying. */
+static bool ends_process(const struct wf_source *s, const struct wf_err *err)
+{
+    return err->rc == WF_FATAL && !(s->connected_once && err->exit_code == WF_EXIT_CONFIG);
+}
+
+static void fail(struct wf_source *s, const struct wf_err *err)
+{
+    s->failure = WF_FATAL;
+    s->failure_err = *err;
+    s->failure_err.rc = WF_FATAL;
+    s->state = WF_SOURCE_REFUSED;
+}
+
+static void on_socket(void *arg, int fd, uint32_t events)
+{
+    struct wf_source *s = arg;
+
+    (void)fd;
+    if (events & EPOLLOUT && s->conn)
+        PQflush(s->conn);
+}
+
+/* Reading is the pipeline's turn; here only: what wakes the loop. */
+static void watch_socket(struct wf_source *s)
+{
+    uint32_t want = s->paused ? 0 : EPOLLIN;
+
+    if (PQflush(s->conn) == 1)
+        want |= EPOLLOUT;
+    if (want != s->watching &&
+        wf_loop_watch(s->env.loop, PQsocket(s->conn), want, on_socket, s, NULL) == WF_OK)
+        s->watching = want;
+}
+
+static int64_t status_interval_ms(const struct wf_source *s)
+{
+    int64_t ms = s->conf->status_interval_ms;
+
+    if (s->server.sender_timeout_ms > 0 && ms > s->server.sender_timeout_ms / 3)
+        ms = s->server.sender_timeout_ms / 3;
+    return ms < 100 ? 100 : ms;
+}
+
+static void connect_done(struct wf_job *job)
+{
+    struct wf_source *s =
+        (struct wf_source *)((char *)job - offsetof(struct wf_source, attempt.job));
+
+    if (s->attempt.rc != WF_OK) {
+        if (ends_process(s, &s->attempt.err))
+            fail(s, &s->attempt.err);
+        else
+            attempt_failed(s, &s->attempt.err);
+        return;
+    }
+    s->conn = s->attempt.conn;
+    s->server = s->attempt.server;
+    s->cp = s->attempt.cp;
+    s->state = WF_SOURCE_STREAMING;
+    s->announce = s->connected_once = true;
+    s->storm.count = 0;
+    s->watching = 0;
+    watch_socket(s);
+    wf_loop_timer_set(s->env.loop, &s->status_timer, (uint64_t)status_interval_ms(s) * 1000,
+                      status_due, s);
+    wf_log(
+        WF_LOG_INFO, "streaming", NULL,
+        "reading slot \"%s\" of database %s from %s (PostgreSQL %d.%d, system %llu, timeline %u)",
+        s->env.temporary ? "(temporary)" : s->conf->slot, s->server.database,
+        wf_lsn_text(s->cp.lsn > s->read_lsn ? s->cp.lsn : s->read_lsn).s, s->server.version / 10000,
+        s->server.version % 10000, (unsigned long long)s->server.system_id, s->server.timeline);
+}
+
+/* ---- streaming ----------------------------------------------------------------------------- */
+
+static void disconnect(struct wf_source *s)
+{
+    PQfreemem(s->message);
+    s->message = NULL;
+    if (!s->conn)
+        return;
+    wf_loop_timer_off(s->env.loop, &s->status_timer);
+    wf_loop_watch(s->env.loop, PQsocket(s->conn), 0, NULL, NULL, NULL);
+    PQfinish(s->conn);
+    s->conn = NULL;
+}
+
+static enum wf_rc lost(struct wf_source *s, const struct wf_err *err)
+{
+    disconnect(s);
+    if (s->env.temporary || ends_process(s, err)) {
+        fail(s, err); /* a temporary slot went with its connection: what follows is unknown */
+    } else {
+        s->backoff_ms = 0;
+        attempt_failed(s, err);
+    }
+    return WF_AGAIN;
+}
+
+static void put64(char *out, uint64_t v)
+{
+    v = htobe64(v);
+    memcpy(out, &v, sizeof(v));
+}
+
+static uint64_t get64(const char *in)
+{
+    uint64_t v;
+
+    memcpy(&v, in, sizeof(v));
+    return be64toh(v);
+}
+
+/* PostgreSQL documentation, "Streaming Replication Protocol", Standby status update. Until the
+ * first own acknowledgement it says 0/0, "no information": older servers move slots back. */
+static void send_status(struct wf_source *s)
+{
+    char packet[STATUS_BYTES];
+
+    packet[0] = 'r';
+    put64(packet + 1, s->acked_lsn ? s->received_lsn : 0);
+    put64(packet + 9, s->acked_lsn);
+    put64(packet + 17, s->acked_lsn);
+    put64(packet + 25, (uint64_t)(wf_wall_us() - PG_EPOCH_US));
+    packet[33] = 0;
+    if (PQputCopyData(s->conn, packet, sizeof(packet)) == 1)
+        watch_socket(s);
+}
+
+static void status_due(void *arg)
+{
+    struct wf_source *s = arg;
+
+    if (s->state != WF_SOURCE_STREAMING)
+        return;
+    send_status(s);
+    wf_loop_timer_set(s->env.loop, &s->status_timer, (uint64_t)status_interval_ms(s) * 1000,
+                      status_due, s);
+}
+
+/* The stream ended: find out why. */
+static enum wf_rc stream_ended(struct wf_source *s, int n)
+{
+    struct wf_err err;
+    wf_autoresult PGresult *res = n == -1 ? PQgetResult(s->conn) : NULL;
+    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+
+    if (state && text)
+        wf_err_set(&err, WF_RETRY, "stream_error", "the stream ended: %s (SQLSTATE %s)", text,
+                   state);
+    else
+        wf_err_set(&err, WF_RETRY, "stream_ended", "the server closed the stream%s%.200s",
+                   n == -2 ? ": " : "", n == -2 ? PQerrorMessage(s->conn) : "");
+    for (char *c = err.text; *c; c++) {
+        if (*c == '\n')
+            *c = ' ';
+    }
+    if (state && strcmp(state, "42704") == 0)
+        wf_err_refuse(&err, "publication_missing",
+                      "%s; hint: publication \"%s\" must exist at the WAL position being read: one "
+                      "that was made later, or dropped, does not count. Drop the slot and the "
+                      "checkpoint in state.dir and load the tables anew",
+                      text ? text : "?", s->conf->publication);
+    else if (state && (strcmp(state, "22P05") == 0 || strcmp(state, "42883") == 0 ||
+                       strcmp(state, "0A000") == 0))
+        wf_err_refuse(&err, "undecodable",
+                      "the server cannot send the next change: %s (SQLSTATE %s)", text ? text : "?",
+                      state);
+    return lost(s, &err);
+}
+
+static enum wf_rc too_large(struct wf_source *s, int n)
+{
+    struct wf_err err;
+
+    wf_err_refuse(&err, "row_too_large",
+                  "a message of %d bytes at %s is over source.max_row of %lld; hint: raise it, the "
+                  "slot keeps everything from here on",
+                  n, wf_lsn_text(get64(s->message + 1)).s, (long long)s->conf->max_row_bytes);
+    return lost(s, &err);
+}
+
+static enum wf_rc malformed(struct wf_source *s, int n)
+{
+    struct wf_err err;
+
+    wf_err_set(&err, WF_FATAL, "protocol",
+               "replication message of type 0x%02x with %d bytes is malformed",
+               s->message[0] & 0xff, n);
+    return lost(s, &err);
+}
+
+/* Whether a stopping server keeps asking about one position that we cannot confirm yet. */
+static bool is_storm(struct wf_source *s, uint64_t lsn)
+{
+    uint64_t now = wf_mono_us();
+
+    if (lsn != s->storm.lsn || now - s->storm.since_us > STORM_US) {
+        s->storm.lsn = lsn;
+        s->storm.since_us = now;
+        s->storm.count = 0;
+    }
+    return ++s->storm.count > STORM_REPLIES && s->acked_lsn < lsn;
+}
+
+static enum wf_rc keepalive(struct wf_source *s, struct wf_source_item *item)
+{
+    uint64_t lsn = get64(s->message + 1);
+
+    item->event = WF_SOURCE_BARRIER;
+    item->barrier_lsn = lsn;
+    item->reply_requested = s->message[17] != 0;
+    if (lsn > s->received_lsn)
+        s->received_lsn = lsn;
+    if (item->reply_requested) {
+        if (is_storm(s, lsn)) {
+            struct wf_err err;
+
+            wf_err_set(&err, WF_RETRY, "server_stopping",
+                       "the server seems to shut down and waits for what the sink has not taken "
+                       "yet: leaving, the slot keeps it");
+            return lost(s, &err);
+        }
+        send_status(s);
+    }
+    return WF_OK;
+}
+
+static enum wf_rc xlogdata(struct wf_source *s, int n, struct wf_source_item *item)
+{
+    item->event = WF_SOURCE_MESSAGE;
+    item->msg.start_lsn = get64(s->message + 1);
+    item->msg.data = s->message + XLOGDATA_HEADER;
+    item->msg.len = (size_t)n - XLOGDATA_HEADER;
+    if (item->msg.start_lsn > s->received_lsn)
+        s->received_lsn = item->msg.start_lsn;
+    return WF_OK;
+}
+
+/* n > 0: a message; 0: the socket is truly empty; < 0: the stream ended. */
+static int read_message(struct wf_source *s)
+{
+    int n;
+
+    PQfreemem(s->message);
+    s->message = NULL;
+    n = PQgetCopyData(s->conn, &s->message, 1);
+    if (n != 0)
+        return n;
+    if (!PQconsumeInput(s->conn))
+        return -2;
+    return PQgetCopyData(s->conn, &s->message, 1);
+}
+
+enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, struct wf_err *err)
+{
+    int n;
+
+    if (s->failure != WF_OK) {
+        *err = s->failure_err;
+        return s->failure;
+    }
+    if (s->state != WF_SOURCE_STREAMING)
+        return WF_AGAIN;
+    if (s->announce) {
+        s->announce = false;
+        item->event = WF_SOURCE_CONNECTED;
+        return WF_OK;
+    }
+    n = read_message(s);
+    if (n == 0)
+        return WF_AGAIN;
+    if (n < 0)
+        return stream_ended(s, n);
+    if (atomic_load_explicit(&s->publication_lost, memory_order_relaxed)) {
+        struct wf_err lost_err;
+
+        wf_err_refuse(&lost_err, "publication_missing",
+                      "publication \"%s\" is missing at the WAL position being read and the server "
+                      "skips its changes; hint: drop the slot and the checkpoint in state.dir, "
+                      "make the publication, start again and load the tables anew",
+                      s->conf->publication);
+        return lost(s, &lost_err);
+    }
+    s->backoff_ms = 0;
+    if (n > s->conf->max_row_bytes && n >= XLOGDATA_HEADER)
+        return too_large(s, n);
+    if (s->message[0] == 'w' && n >= XLOGDATA_HEADER)
+        return xlogdata(s, n, item);
+    if (s->message[0] == 'k' && n == KEEPALIVE_BYTES)
+        return keepalive(s, item);
+    return malformed(s, n);
+}
+
+void wf_source_ack(struct wf_source *s, uint64_t lsn)
+{
+    if (lsn > s->received_lsn) /* the server believes anything: a position past the end is loss */
+        lsn = s->received_lsn;
+    if (lsn <= s->acked_lsn)
+        return;
+    s->acked_lsn = lsn;
+    if (s->state == WF_SOURCE_STREAMING)
+        send_status(s);
+}
+
+void wf_source_pause(struct wf_source *s, bool pause)
+{
+    s->paused = pause;
+    if (s->state == WF_SOURCE_STREAMING)
+        watch_socket(s);
+}
+
+void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why)
+{
+    if (s->state != WF_SOURCE_STREAMING)
+        return;
+    wf_log(WF_LOG_WARN, "disconnecting", NULL, "%s", why);
+    disconnect(s);
+    s->state = WF_SOURCE_WAITING;
+    attempt_later(s, after_ms);
+}
+
+void wf_source_set_read_lsn(struct wf_source *s, uint64_t lsn)
+{
+    s->read_lsn = lsn;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+enum wf_rc wf_source_open(struct wf_source **out, const struct wf_source_conf *conf,
+                          const struct wf_source_env *env, struct wf_err *err)
+{
+    struct wf_source *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    s->conf = conf;
+    s->env = *env;
+    s->worker = wf_worker_new(env->loop, "wf-connect", err);
+    if (!s->worker) {
+        free(s);
+        return WF_FATAL;
+    }
+    begin_attempt(s);
+    *out = s;
+    return WF_OK;
+}
+
+void wf_source_close(struct wf_source *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->cancel, true);
+    wf_loop_timer_off(s->env.loop, &s->connect_timer);
+    disconnect(s);
+    wf_worker_free(s->worker);
+    if (s->attempt.job.queued) /* finished after its last look at the loop */
+        PQfinish(s->attempt.conn);
+    free(s);
+}
+
+enum wf_source_state wf_source_state(const struct wf_source *s)
+{
+    return s->state;
+}
+
+const struct wf_server *wf_source_server(const struct wf_source *s)
+{
+    return &s->server;
+}
+
+const struct wf_checkpoint *wf_source_start_point(const struct wf_source *s)
+{
+    return &s->cp;
+}
+
+uint64_t wf_source_received_lsn(const struct wf_source *s)
+{
+    return s->received_lsn;
+}
+
+uint64_t wf_source_acked_lsn(const struct wf_source *s)
+{
+    return s->acked_lsn;
+}

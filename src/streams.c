@@ -1,0 +1,167 @@
+#include "streams.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct slot {
+    struct wf_stream stream; /* first: a stream is its slot */
+    char *topic, *key_schema, *value_schema, *table;
+    struct wf_avro_reader *key, *value;
+};
+
+struct claim {
+    char *topic, *schema, *table;
+};
+
+struct wf_streams {
+    struct slot **slots;
+    struct claim *claims;
+    uint32_t nslots, nclaims;
+};
+
+struct wf_streams *wf_streams_new(void)
+{
+    return calloc(1, sizeof(struct wf_streams));
+}
+
+static void free_slot(struct slot *slot)
+{
+    if (!slot)
+        return;
+    wf_avro_reader_free(slot->key);
+    wf_avro_reader_free(slot->value);
+    free(slot->topic);
+    free(slot->key_schema);
+    free(slot->value_schema);
+    free(slot->table);
+    free(slot);
+}
+
+void wf_streams_free(struct wf_streams *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->nslots; i++)
+        free_slot(s->slots[i]);
+    for (uint32_t i = 0; i < s->nclaims; i++) {
+        free(s->claims[i].topic);
+        free(s->claims[i].schema);
+        free(s->claims[i].table);
+    }
+    free(s->slots);
+    free(s->claims);
+    free(s);
+}
+
+static enum wf_rc no_memory(struct wf_err *err)
+{
+    return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+}
+
+/* Room for one more entry in an array that grows at powers of two. */
+static void *grow(void *array, uint32_t n, size_t size)
+{
+    return n & (n - 1) ? array : realloc(array, size * (n ? 2 * (size_t)n : 1));
+}
+
+enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char *schema,
+                            const char *table, struct wf_err *err)
+{
+    struct claim *claims, *c;
+
+    for (uint32_t i = 0; i < s->nclaims; i++) {
+        c = &s->claims[i];
+        if (strcmp(c->topic, topic))
+            continue;
+        if (!strcmp(c->schema, schema) && !strcmp(c->table, table))
+            return WF_OK;
+        return wf_err_set(err, WF_REJECT, "topic_shared",
+                          "\"%s.%s\" and \"%s.%s\" would both go to topic %s; hint: give them "
+                          "different topics with format.topic, or rename one",
+                          c->schema, c->table, schema, table, topic);
+    }
+    claims = grow(s->claims, s->nclaims, sizeof(*claims));
+    if (!claims)
+        return no_memory(err);
+    s->claims = claims;
+    c = &claims[s->nclaims];
+    *c = (struct claim){strdup(topic), strdup(schema), strdup(table)};
+    s->nclaims++;
+    return c->topic && c->schema && c->table ? WF_OK : no_memory(err);
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static struct slot *make_slot(const char *topic, const char *key_schema, const char *value_schema,
+                              const char *table)
+{
+    struct slot *slot = calloc(1, sizeof(*slot));
+
+    if (!slot)
+        return NULL;
+    slot->topic = strdup(topic);
+    slot->key_schema = key_schema ? strdup(key_schema) : NULL;
+    slot->value_schema = strdup(value_schema);
+    slot->table = table ? strdup(table) : NULL;
+    if (!slot->topic || !slot->value_schema || (key_schema && !slot->key_schema) ||
+        (table && !slot->table)) {
+        free_slot(slot);
+        return NULL;
+    }
+    slot->stream = (struct wf_stream){.topic = slot->topic,
+                                      .key_schema = slot->key_schema,
+                                      .value_schema = slot->value_schema,
+                                      .table = slot->table};
+    return slot;
+}
+
+enum wf_rc wf_streams_get(struct wf_streams *s, struct wf_stream **out, const char *topic,
+                          const char *key_schema, const char *value_schema, const char *table,
+                          struct wf_err *err)
+{
+    struct slot **slots, *slot;
+
+    for (uint32_t i = 0; i < s->nslots; i++) {
+        slot = s->slots[i];
+        if (same(slot->topic, topic) && same(slot->key_schema, key_schema) &&
+            same(slot->value_schema, value_schema)) {
+            *out = &slot->stream;
+            return WF_OK;
+        }
+    }
+    slots = grow(s->slots, s->nslots, sizeof(*slots));
+    if (!slots)
+        return no_memory(err);
+    s->slots = slots;
+    slot = make_slot(topic, key_schema, value_schema, table);
+    if (!slot)
+        return no_memory(err);
+    slot->stream.index = s->nslots;
+    slots[s->nslots++] = slot;
+    *out = &slot->stream;
+    return WF_OK;
+}
+
+void wf_streams_unready(struct wf_streams *s)
+{
+    for (uint32_t i = 0; i < s->nslots; i++)
+        s->slots[i]->stream.ready = false;
+}
+
+enum wf_rc wf_streams_readers(struct wf_stream *stream, const struct wf_avro_reader **key,
+                              const struct wf_avro_reader **value, struct wf_err *err)
+{
+    struct slot *slot = (struct slot *)stream;
+    enum wf_rc rc = WF_OK;
+
+    if (!slot->value)
+        rc = wf_avro_reader_new(&slot->value, slot->value_schema, strlen(slot->value_schema), err);
+    if (rc == WF_OK && slot->key_schema && !slot->key)
+        rc = wf_avro_reader_new(&slot->key, slot->key_schema, strlen(slot->key_schema), err);
+    *key = slot->key;
+    *value = slot->value;
+    return rc == WF_OK ? rc : wf_err_wrap(err, "schema of topic %s", slot->topic);
+}

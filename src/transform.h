@@ -1,0 +1,11 @@
+/* The transform decides which changes go on: the tables of source.tables. */
+#ifndef WF_TRANSFORM_H
+#define WF_TRANSFORM_H
+
+#include "change.h"
+#include "config.h"
+
+/* Whether @c is wanted; a TRUNCATE keeps only its wanted tables. Asked once per relation. */
+bool wf_transform_wants(const struct wf_source_conf *conf, struct wf_change *c);
+
+#endif

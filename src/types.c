@@ -1,0 +1,346 @@
+#include "types.h"
+
+#include <stdio.h>
+
+#include "avro_put.h"
+#include "types_conv.h"
+
+/* pg_type typmods carry a header of 4 bytes (VARHDRSZ) for lengths and for numeric. */
+#define VARHDRSZ 4
+#define MAX_TIME_DIGITS 6
+
+/* numeric(p,s): src/backend/utils/adt/numeric.c, make_numeric_typmod(): p << 16 | (s & 0x7ff).
+ * A negative scale becomes 0 with as many more digits: Avro has none below 0. */
+static void refine_numeric(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    static const struct wf_avro_type decimal = {.base = "bytes",
+                                                .connect_name =
+                                                    "org.apache.kafka.connect.data.Decimal",
+                                                .logical = "decimal",
+                                                .decimal = true};
+    int packed, precision, scale;
+
+    if (in->typmod < VARHDRSZ)
+        return;
+    packed = in->typmod - VARHDRSZ;
+    precision = packed >> 16 & 0xffff;
+    scale = ((packed & 0x7ff) ^ 1024) - 1024;
+    t->avro = decimal;
+    t->avro.precision = scale < 0 ? precision - scale : precision;
+    t->avro.scale = scale < 0 ? 0 : scale;
+    t->arg = t->avro.scale;
+    t->conv = wf_conv_decimal;
+    t->room += (uint32_t)t->arg;
+}
+
+static void refine_money(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    (void)in;
+    t->arg = 2;
+}
+
+static int time_digits(int32_t typmod)
+{
+    return typmod >= 0 && typmod < MAX_TIME_DIGITS ? typmod : MAX_TIME_DIGITS;
+}
+
+/* time_precision_mode adaptive: milliseconds to three digits, microseconds above. */
+static void refine_time(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    if (time_digits(in->typmod) > 3)
+        return;
+    t->conv = wf_conv_time_ms;
+    t->avro.base = "int";
+    t->avro.connect_name = "io.debezium.time.Time";
+    t->avro.logical = NULL; /* Confluent's reader refuses time-millis beside this name */
+}
+
+static void refine_timestamp(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    if (time_digits(in->typmod) > 3)
+        return;
+    t->conv = wf_conv_timestamp_ms;
+    t->avro.connect_name = "io.debezium.time.Timestamp";
+    t->avro.logical = NULL; /* as above, timestamp-millis */
+}
+
+static void refine_zoned(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    t->arg = time_digits(in->typmod);
+}
+
+/* bit and varbit; one bit is a boolean, more are Bits with their length as parameter. */
+static void refine_bits(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    static const struct wf_avro_type boolean = {.base = "boolean"};
+
+    if (in->typmod == 1) {
+        t->avro = boolean;
+        t->conv = wf_conv_bit1;
+        return;
+    }
+    snprintf(t->param, sizeof(t->param), "%d", in->typmod < 0 ? INT32_MAX : in->typmod);
+    t->avro.param = "length";
+    t->avro.param_value = t->param;
+}
+
+static void refine_enum(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    t->avro.param = "allowed";
+    t->avro.param_value = in->enum_labels;
+}
+
+static void refine_text(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    t->avro.pg_type = in->text_name ? in->text_name : in->name;
+}
+
+#define NAMED(b, n) {.base = (b), .connect_name = (n)}
+#define ANNOTATED(b, n, l) {.base = (b), .connect_name = (n), .logical = (l)}
+#define ROOM_INT .room = WF_LONG_ROOM
+#define ROOM_TEXT .room = WF_LONG_ROOM, .room_per_byte = 1, .toast = WF_TOAST_TEXT, .zero = ""
+#define TEXT .avro = {.base = "string"}, .conv = wf_conv_text, ROOM_TEXT
+
+/* clang-format off */
+const struct wf_type wf_types[] = {
+    {.oid = 16, .name = "bool", .avro = {.base = "boolean"}, .conv = wf_conv_bool, ROOM_INT,
+     .zero = "f", .dflt = WF_DFLT_LITERAL, .call = "f"},
+    {.oid = 21, .name = "int2", .avro = {.base = "int", .connect_type = "int16"},
+     .conv = wf_conv_int2, ROOM_INT, .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
+    {.oid = 23, .name = "int4", .avro = {.base = "int"}, .conv = wf_conv_int4, ROOM_INT,
+     .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
+    {.oid = 20, .name = "int8", .avro = {.base = "long"}, .conv = wf_conv_int8, ROOM_INT,
+     .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
+    {.oid = 26, .name = "oid", .avro = {.base = "long"}, .conv = wf_conv_oid, ROOM_INT,
+     .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
+    {.oid = 700, .name = "float4", .avro = {.base = "float"}, .conv = wf_conv_float4, ROOM_INT,
+     .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0", .note = "NaN and infinities as such"},
+    {.oid = 701, .name = "float8", .avro = {.base = "double"}, .conv = wf_conv_float8, ROOM_INT,
+     .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0", .note = "NaN and infinities as such"},
+    {.oid = 1700, .name = "numeric",
+     .avro = {.base = "record", .record = WF_RECORD_VARIABLE_DECIMAL},
+     .conv = wf_conv_variable_decimal, .room = 64, .room_per_byte = 1, .refine = refine_numeric,
+     .toast = WF_TOAST_NONE, .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0",
+     .note = "with precision: `bytes`, `decimal(p,s)`, the value padded to s digits, a negative "
+             "scale written as 0; NaN and infinities are refused"},
+    {.oid = 790, .name = "money",
+     .avro = {.base = "bytes", .connect_name = "org.apache.kafka.connect.data.Decimal",
+              .logical = "decimal", .decimal = true, .scale = 2},
+     .conv = wf_conv_money, .room = 64, .refine = refine_money, .zero = "$0.00",
+     .note = "scale 2 (lc_monetary is pinned to C)"},
+
+    {.oid = 25, .name = "text", TEXT, .dflt = WF_DFLT_WORD, .call = ""},
+    {.oid = 1043, .name = "varchar", TEXT, .dflt = WF_DFLT_WORD, .call = ""},
+    {.oid = 1042, .name = "bpchar", TEXT, .dflt = WF_DFLT_WORD, .call = "",
+     .note = "blank padding kept"},
+    {.oid = 19, .name = "name", TEXT},
+    {.oid = 18, .name = "char", TEXT},
+    {.oid = 0, .name = "citext", TEXT},
+    {.oid = 142, .name = "xml", .avro = NAMED("string", "io.debezium.data.Xml"),
+     .conv = wf_conv_text, ROOM_TEXT, .dflt = WF_DFLT_LITERAL, .call = ""},
+    {.oid = 114, .name = "json", .avro = NAMED("string", "io.debezium.data.Json"),
+     .conv = wf_conv_text, ROOM_TEXT, .dflt = WF_DFLT_LITERAL, .call = "{}",
+     .note = "the server's text"},
+    {.oid = 3802, .name = "jsonb", .avro = NAMED("string", "io.debezium.data.Json"),
+     .conv = wf_conv_text, ROOM_TEXT, .dflt = WF_DFLT_LITERAL, .call = "{}",
+     .note = "the server's text"},
+    {.oid = 2950, .name = "uuid", .avro = ANNOTATED("string", "io.debezium.data.Uuid", "uuid"),
+     .conv = wf_conv_uuid, .room = WF_LONG_ROOM, .room_per_byte = 1, .zero = "",
+     .dflt = WF_DFLT_LITERAL, .call = "00000000-0000-0000-0000-000000000000"},
+    {.oid = 17, .name = "bytea", .avro = {.base = "bytes"}, .conv = wf_conv_bytea,
+     .room = WF_LONG_ROOM, .room_per_byte = 1, .toast = WF_TOAST_TEXT, .zero = "\\x"},
+    {.oid = 1560, .name = "bit", .avro = NAMED("bytes", "io.debezium.data.Bits"),
+     .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = refine_bits,
+     .toast = WF_TOAST_NONE, .zero = "", .dflt = WF_DFLT_LITERAL, .call = "0",
+     .note = "little endian, leading zero bytes dropped; bit(1): `boolean`"},
+    {.oid = 1562, .name = "varbit", .avro = NAMED("bytes", "io.debezium.data.Bits"),
+     .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = refine_bits,
+     .toast = WF_TOAST_NONE, .zero = "", .dflt = WF_DFLT_LITERAL, .call = "0",
+     .note = "as bit; without a length 2147483647 is written; varbit(1): `boolean`"},
+
+    {.oid = 1082, .name = "date", .avro = NAMED("int", "io.debezium.time.Date"),
+     .conv = wf_conv_date, ROOM_INT, .zero = "1970-01-01", .dflt = WF_DFLT_CLOCK,
+     .call = "1970-01-01",
+     .note = "days since 1970-01-01; infinity 2146033979, -infinity -2147472691"},
+    {.oid = 1083, .name = "time",
+     .avro = ANNOTATED("long", "io.debezium.time.MicroTime", "time-micros"),
+     .conv = wf_conv_time_us, ROOM_INT, .refine = refine_time, .zero = "00:00:00",
+     .dflt = WF_DFLT_CLOCK, .call = "00:00:00",
+     .note = "microseconds; precision 0 to 3: `int` milliseconds, io.debezium.time.Time; 24:00 "
+             "is a whole day"},
+    {.oid = 1266, .name = "timetz", .avro = NAMED("string", "io.debezium.time.ZonedTime"),
+     .conv = wf_conv_timetz, .room = 32, .zero = "00:00:00Z", .note = "in UTC"},
+    {.oid = 1114, .name = "timestamp",
+     .avro = ANNOTATED("long", "io.debezium.time.MicroTimestamp", "local-timestamp-micros"),
+     .conv = wf_conv_timestamp_us, ROOM_INT, .refine = refine_timestamp,
+     .zero = "1970-01-01 00:00:00", .dflt = WF_DFLT_CLOCK, .call = "1970-01-01 00:00:00",
+     .note = "microseconds, infinities are the largest and smallest long, after 294247-01-10 "
+             "refused; precision 0 to 3: milliseconds, io.debezium.time.Timestamp, infinities "
+             "9223372036825200000 and -9223372036832400000"},
+    {.oid = 1184, .name = "timestamptz", .avro = NAMED("string", "io.debezium.time.ZonedTimestamp"),
+     .conv = wf_conv_timestamptz, .room = 48, .room_per_byte = 1, .refine = refine_zoned,
+     .zero = "1970-01-01T00:00:00Z", .dflt = WF_DFLT_CLOCK, .call = "1970-01-01 00:00:00+00",
+     .note = "ISO 8601 in UTC with as many digits as the precision; astronomical years; "
+             "`infinity`, `-infinity`"},
+    {.oid = 1186, .name = "interval", .avro = NAMED("long", "io.debezium.time.MicroDuration"),
+     .conv = wf_conv_interval, ROOM_INT, .zero = "00:00:00", .dflt = WF_DFLT_LITERAL,
+     .call = "00:00:00",
+     .note = "microseconds, a month is 30.4375 days; what does not fit is refused"},
+
+    {.oid = 869, .name = "inet", TEXT},
+    {.oid = 650, .name = "cidr", TEXT},
+    {.oid = 829, .name = "macaddr", TEXT},
+    {.oid = 774, .name = "macaddr8", TEXT},
+    {.oid = 3904, .name = "int4range", TEXT},
+    {.oid = 3926, .name = "int8range", TEXT},
+    {.oid = 3906, .name = "numrange", TEXT},
+    {.oid = 3908, .name = "tsrange", TEXT},
+    {.oid = 3910, .name = "tstzrange", TEXT, .note = "bounds in UTC"},
+    {.oid = 3912, .name = "daterange", TEXT},
+    {.oid = 3614, .name = "tsvector", .avro = NAMED("string", "io.debezium.data.Tsvector"),
+     .conv = wf_conv_text, ROOM_TEXT},
+    {.oid = 0, .name = "ltree", .avro = NAMED("string", "io.debezium.data.Ltree"),
+     .conv = wf_conv_text, ROOM_TEXT},
+    {.oid = 0, .name = "hstore", .avro = NAMED("string", "io.debezium.data.Json"),
+     .conv = wf_conv_hstore, .room = 32, .room_per_byte = 6, .toast = WF_TOAST_JSON,
+     .zero = "{}", .note = "a JSON object, keys in the server's order"},
+    {.oid = 0, .name = "isbn", TEXT},
+    {.oid = 600, .name = "point", .avro = {.base = "record", .record = WF_RECORD_POINT},
+     .conv = wf_conv_point, .room = 64, .zero = "(0,0)",
+     .note = "wkb is filled in, srid is null"},
+};
+/* clang-format on */
+
+const size_t wf_ntypes = sizeof(wf_types) / sizeof(wf_types[0]);
+
+/* What has labels, and what nothing else fits. */
+static const struct wf_type enum_type = {.name = "enum",
+                                         .avro = NAMED("string", "io.debezium.data.Enum"),
+                                         .conv = wf_conv_text,
+                                         ROOM_TEXT,
+                                         .refine = refine_enum,
+                                         .dflt = WF_DFLT_LITERAL,
+                                         .call = "",
+                                         .note = "labels in sort order in `allowed`"};
+static const struct wf_type text_type = {
+    .name = "any other, arrays",
+    TEXT,
+    .refine = refine_text,
+    .note = "the server's text, the type's name in `walferry.pg.type`; announced in the log"};
+
+static const struct wf_type *find_row(const struct wf_type_in *in)
+{
+    if (in->enum_labels)
+        return &enum_type;
+    for (size_t i = 0; i < wf_ntypes; i++) {
+        const struct wf_type *row = &wf_types[i];
+
+        if (row->oid && row->oid == in->oid)
+            return row;
+        if ((!row->oid || in->trust_name) && in->name && !strcmp(row->name, in->name))
+            return row;
+    }
+    return &text_type;
+}
+
+bool wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in)
+{
+    const struct wf_type *row = find_row(in);
+
+    *t = (struct wf_coltype){.conv = row->conv,
+                             .room = row->room,
+                             .room_per_byte = row->room_per_byte,
+                             .row = row,
+                             .avro = row->avro};
+    if (row->refine)
+        row->refine(t, in);
+    return row != &text_type;
+}
+
+bool wf_type_put(const struct wf_coltype *t, const char *s, size_t n, struct wf_buf *out,
+                 enum wf_conv_why *why)
+{
+    unsigned char *p;
+
+    *why = WF_CONV_RANGE;
+    if (!wf_buf_reserve(out, t->room + n * t->room_per_byte))
+        return false;
+    p = t->conv(t, s, n, out->data + out->len, why);
+    if (p)
+        out->len = (size_t)(p - out->data);
+    return p != NULL;
+}
+
+static bool is_string(const struct wf_coltype *t)
+{
+    return t->avro.base[0] == 's';
+}
+
+static void put_string(const char *s, struct wf_buf *out)
+{
+    size_t n = strlen(s);
+
+    if (wf_buf_reserve(out, WF_LONG_ROOM + n))
+        out->len = (size_t)(wf_put_bytes(out->data + out->len, s, n) - out->data);
+}
+
+bool wf_type_put_zero(const struct wf_coltype *t, struct wf_buf *out)
+{
+    enum wf_conv_why why;
+
+    if (!is_string(t))
+        return wf_type_put(t, t->row->zero, strlen(t->row->zero), out, &why);
+    put_string(t->row->zero, out);
+    return !out->failed;
+}
+
+bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out)
+{
+    switch (t->row->toast) {
+    case WF_TOAST_TEXT:
+        put_string(WF_TOAST_PLACEHOLDER, out);
+        return !out->failed;
+    case WF_TOAST_JSON:
+        put_string("{\"" WF_TOAST_PLACEHOLDER "\":\"" WF_TOAST_PLACEHOLDER "\"}", out);
+        return !out->failed;
+    default:
+        return false;
+    }
+}
+
+/* ---- documentation ---- */
+
+static void put_doc_row(struct wf_buf *out, const struct wf_type *row)
+{
+    const struct wf_avro_type *a = &row->avro;
+
+    wf_buf_printf(out, "| %s | `%s` | %s | %s | %s | %s |\n", row->name,
+                  a->record == WF_RECORD_VARIABLE_DECIMAL ? "io.debezium.data.VariableScaleDecimal"
+                  : a->record == WF_RECORD_POINT          ? "io.debezium.data.geometry.Point"
+                                                          : a->base,
+                  a->connect_name ? a->connect_name : "", a->logical ? a->logical : "",
+                  row->toast == WF_TOAST_FIXED  ? "always sent"
+                  : row->toast == WF_TOAST_NONE ? "refused"
+                                                : "placeholder",
+                  row->note ? row->note : "");
+}
+
+void wf_types_docs(struct wf_buf *out)
+{
+    wf_buf_str(
+        out,
+        "# PostgreSQL types in events\n\n"
+        "Generated from the converter table (`src/types.c`); a test compares. Profile "
+        "`debezium`.\n\n"
+        "Domains are resolved to their base type. A value an Avro type cannot hold stops the "
+        "pipeline with table and column; nothing is rounded, wrapped or turned into null. "
+        "\"Unchanged\" says what an UPDATE shows for a TOASTed value it did not touch, when the "
+        "table's replica identity is not FULL: the placeholder `" WF_TOAST_PLACEHOLDER
+        "`, or a refusal; types of fixed width are never TOASTed.\n\n"
+        "| PostgreSQL | Avro | connect.name | logicalType | unchanged | remarks |\n"
+        "|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < wf_ntypes; i++)
+        put_doc_row(out, &wf_types[i]);
+    put_doc_row(out, &enum_type);
+    put_doc_row(out, &text_type);
+}

@@ -1,0 +1,120 @@
+/* The converter table: what each PostgreSQL type becomes in Avro. */
+#ifndef WF_TYPES_H
+#define WF_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "avro_schema.h"
+#include "buf.h"
+
+/* What stands in an event for a value the server did not send (Debezium's default). */
+#define WF_TOAST_PLACEHOLDER "__debezium_unavailable_value"
+
+/* Why a converter gave up. */
+enum wf_conv_why {
+    WF_CONV_BAD,     /* the text is no value of the type: corrupt, or another type */
+    WF_CONV_RANGE,   /* a value of the type that the Avro type cannot hold */
+    WF_CONV_SPECIAL, /* NaN or infinity where the Avro type has none */
+};
+
+struct wf_coltype;
+
+/**
+ * wf_conv_fn - one value from PostgreSQL's text to Avro bytes
+ * @s: text of @n bytes, not NUL-terminated
+ * @p: room for t->room + n * t->room_per_byte bytes
+ *
+ * Return: one past the last byte written; NULL with *why set when the value cannot be written
+ * (bytes at @p are then undefined).
+ */
+typedef unsigned char *(*wf_conv_fn)(const struct wf_coltype *t, const char *s, size_t n,
+                                     unsigned char *p, enum wf_conv_why *why);
+
+struct wf_type_in;
+
+enum wf_toast {
+    WF_TOAST_FIXED, /* never TOASTed: the type has a fixed width */
+    WF_TOAST_NONE,  /* no value of the Avro type could mark it */
+    WF_TOAST_TEXT,  /* string or bytes: the placeholder itself */
+    WF_TOAST_JSON,  /* {"placeholder":"placeholder"} */
+};
+
+enum wf_dflt {
+    WF_DFLT_NONE,    /* column defaults are not shown in the schema */
+    WF_DFLT_LITERAL, /* literals and function calls are */
+    WF_DFLT_WORD,    /* also a bare word such as CURRENT_USER, as its text */
+    WF_DFLT_CLOCK,   /* also CURRENT_DATE and the like, as the zero of the type */
+};
+
+/* One row: one PostgreSQL type. */
+struct wf_type {
+    uint32_t oid;             /* pg_type.oid; 0 = found by name (extensions) */
+    const char *name;         /* pg_type.typname */
+    struct wf_avro_type avro; /* before the type modifier is applied */
+    wf_conv_fn conv;
+    uint32_t room, room_per_byte;
+    void (*refine)(struct wf_coltype *t, const struct wf_type_in *in); /* by typmod; or NULL */
+    enum wf_toast toast;
+    const char *zero; /* unknown NOT NULL column of a delete; strings as such, others as PG text */
+    enum wf_dflt dflt;
+    const char *call; /* PG text that stands for a function call as default */
+    const char *note; /* for docs/types.md */
+};
+
+/* What is known about a column's type. */
+struct wf_type_in {
+    uint32_t oid;            /* domains already resolved */
+    int32_t typmod;          /* -1 = none */
+    const char *name;        /* typname, NULL when unknown */
+    const char *text_name;   /* for walferry.pg.type: "int4[]", "addr" */
+    const char *enum_labels; /* joined by ','; NULL when it is no enum */
+    bool trust_name;         /* the oid says nothing: find built-in types by name too */
+};
+
+/* A type as it is used by one column. Never moves: avro may point into it. */
+struct wf_coltype {
+    wf_conv_fn conv;
+    uint32_t room, room_per_byte;
+    int32_t arg; /* decimals: scale; zoned times: fraction digits */
+    const struct wf_type *row;
+    struct wf_avro_type avro;
+    char param[12]; /* storage of avro.param_value */
+};
+
+extern const struct wf_type wf_types[];
+extern const size_t wf_ntypes;
+
+/**
+ * wf_type_resolve() - find the row and apply the type modifier
+ *
+ * Return: false when no row fits and the column is carried as text.
+ */
+bool wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in);
+
+/* Append one value; @why as wf_conv_fn. Return: false when it cannot be written. */
+bool wf_type_put(const struct wf_coltype *t, const char *s, size_t n, struct wf_buf *out,
+                 enum wf_conv_why *why);
+/* Append the value that fills an unknown NOT NULL column. */
+bool wf_type_put_zero(const struct wf_coltype *t, struct wf_buf *out);
+/* Append the placeholder of an unsent value. Return: false when the type has none. */
+bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out);
+
+/**
+ * wf_type_default() - read a column default
+ * @expr: as pg_get_expr() prints it: "'x'::text", "nextval('s'::regclass)", "5"
+ * @avro: out, the value's Avro bytes
+ * @json: out, NUL-terminated, as it stands in a schema
+ *
+ * Literals are taken, function calls become the zero of the type, other expressions are no default
+ * (events.md, sections 2.8 and 4).
+ * Return: false when the column has no default to show.
+ */
+bool wf_type_default(const struct wf_coltype *t, const char *expr, struct wf_buf *avro,
+                     struct wf_buf *json);
+
+/* docs/types.md, from the table. */
+void wf_types_docs(struct wf_buf *out);
+
+#endif

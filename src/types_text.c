@@ -1,0 +1,212 @@
+/* Converters of texts, bytes, bits and small composites. */
+#include "avro_put.h"
+#include "types_conv.h"
+
+WF_CONV(wf_conv_text)
+{
+    (void)t;
+    (void)why;
+    return wf_put_bytes(p, s, n);
+}
+
+/* Value of a hex digit plus one, 0 for anything else. */
+static const unsigned char hex_table[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+/* -1 for what is no hex digit. */
+static inline int hex_value(char c)
+{
+    return hex_table[(unsigned char)c] - 1;
+}
+
+/* bytea_output is pinned to hex. */
+WF_CONV(wf_conv_bytea)
+{
+    (void)t;
+    if (n < 2 || n % 2 || s[0] != '\\' || s[1] != 'x')
+        return wf_conv_fail(why, WF_CONV_BAD);
+    p = wf_put_long(p, (int64_t)(n / 2 - 1));
+    for (size_t i = 2; i < n; i += 2) {
+        int hi = hex_value(s[i]), lo = hex_value(s[i + 1]);
+
+        if ((hi | lo) < 0)
+            return wf_conv_fail(why, WF_CONV_BAD);
+        *p++ = (unsigned char)(hi << 4 | lo);
+    }
+    return p;
+}
+
+WF_CONV(wf_conv_bool)
+{
+    (void)t;
+    if (n != 1 || (*s != 't' && *s != 'f'))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    *p++ = *s == 't';
+    return p;
+}
+
+/* bit(1) and varbit(1); the empty varbit is false, as in Debezium. */
+WF_CONV(wf_conv_bit1)
+{
+    (void)t;
+    if (n > 1 || (n && *s != '0' && *s != '1'))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    *p++ = n && *s == '1';
+    return p;
+}
+
+/* The bits as an unsigned number, little endian, without leading zero bytes. */
+WF_CONV(wf_conv_bits)
+{
+    size_t first = 0;
+    unsigned byte = 0, shift = 0;
+
+    (void)t;
+    while (first < n && s[first] == '0')
+        first++;
+    p = wf_put_long(p, (int64_t)((n - first + 7) / 8));
+    for (size_t i = n; i > first; i--) {
+        if (s[i - 1] != '0' && s[i - 1] != '1')
+            return wf_conv_fail(why, WF_CONV_BAD);
+        byte |= (unsigned)(s[i - 1] - '0') << shift;
+        if (++shift == 8) {
+            *p++ = (unsigned char)byte;
+            byte = shift = 0;
+        }
+    }
+    if (shift)
+        *p++ = (unsigned char)byte;
+    return p;
+}
+
+WF_CONV(wf_conv_uuid)
+{
+    (void)t;
+    if (n != 36)
+        return wf_conv_fail(why, WF_CONV_BAD);
+    for (size_t i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (dash ? s[i] != '-' : hex_value(s[i]) < 0)
+            return wf_conv_fail(why, WF_CONV_BAD);
+    }
+    return wf_put_bytes(p, s, n);
+}
+
+/* One quoted string of hstore's output as a JSON string; both escape quote and backslash alike.
+ * Return: the source past the closing quote, NULL when it is malformed. */
+static const char *hstore_string(const char *s, const char *end, unsigned char **out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    static const char short_escape[32] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    unsigned char *p = *out;
+
+    *p++ = '"';
+    for (s++; s < end && *s != '"'; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '\\') {
+            if (++s == end || (*s != '"' && *s != '\\'))
+                return NULL;
+            *p++ = '\\';
+            *p++ = (unsigned char)*s;
+        } else if (c >= 0x20) {
+            *p++ = c;
+        } else {
+            *p++ = '\\';
+            if (short_escape[c]) {
+                *p++ = (unsigned char)short_escape[c];
+            } else {
+                memcpy(p, "u00", 3);
+                p[3] = (unsigned char)hex[c >> 4];
+                p[4] = (unsigned char)hex[c & 15];
+                p += 5;
+            }
+        }
+    }
+    *p++ = '"';
+    *out = p;
+    return s < end ? s + 1 : NULL;
+}
+
+/* `"k"=>"v"` or `"k"=>NULL` as a JSON member. Return: as hstore_string(). */
+static const char *hstore_pair(const char *s, const char *end, unsigned char **p)
+{
+    if (s == end || *s != '"')
+        return NULL;
+    s = hstore_string(s, end, p);
+    if (!s || end - s < 3 || memcmp(s, "=>", 2))
+        return NULL;
+    s += 2;
+    *(*p)++ = ':';
+    if (*s == '"')
+        return hstore_string(s, end, p);
+    if (end - s < 4 || memcmp(s, "NULL", 4))
+        return NULL;
+    memcpy(*p, "null", 4);
+    *p += 4;
+    return s + 4;
+}
+
+/* `"a"=>"1", "b"=>NULL` to {"a":"1","b":null}, in the server's order of keys. */
+WF_CONV(wf_conv_hstore)
+{
+    const char *end = s + n;
+    unsigned char *text = p + WF_LONG_ROOM, *q = text;
+    size_t len;
+
+    (void)t;
+    *q++ = '{';
+    while (s < end) {
+        s = hstore_pair(s, end, &q);
+        if (s && s < end) {
+            if (end - s < 3 || memcmp(s, ", ", 2))
+                s = NULL;
+            else
+                s += 2;
+            *q++ = ',';
+        }
+        if (!s)
+            return wf_conv_fail(why, WF_CONV_BAD);
+    }
+    *q++ = '}';
+    len = (size_t)(q - text);
+    p = wf_put_long(p, (int64_t)len);
+    memmove(p, text, len);
+    return p + len;
+}
+
+static uint64_t double_bits(double d)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &d, sizeof(bits));
+    return bits;
+}
+
+/* "(1.5,-2)" to {x, y, wkb, srid}; wkb is OGC's little-endian point, srid unknown. */
+WF_CONV(wf_conv_point)
+{
+    const char *comma = n ? memchr(s, ',', n) : NULL;
+    double x, y;
+
+    (void)t;
+    if (!comma || s[0] != '(' || s[n - 1] != ')' || comma == s ||
+        !wf_parse_double(s + 1, (size_t)(comma - s) - 1, &x) ||
+        !wf_parse_double(comma + 1, (size_t)(s + n - 1 - (comma + 1)), &y))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    p = wf_put_u64le(p, double_bits(x));
+    p = wf_put_u64le(p, double_bits(y));
+    *p++ = 2; /* branch 1: bytes */
+    p = wf_put_long(p, 21);
+    *p++ = 1;               /* little endian */
+    p = wf_put_u32le(p, 1); /* wkbPoint */
+    p = wf_put_u64le(p, double_bits(x));
+    p = wf_put_u64le(p, double_bits(y));
+    *p++ = 0; /* branch 0: null */
+    return p;
+}

@@ -1,0 +1,26 @@
+/* A helper thread for calls that can block: connecting, fsync, name look-up. */
+#ifndef WF_WORKER_H
+#define WF_WORKER_H
+
+#include <stdbool.h>
+
+#include "err.h"
+#include "loop.h"
+
+struct wf_worker;
+
+/* The owner's storage; it must live until done() ran. */
+struct wf_job {
+    void (*run)(struct wf_job *job);  /* on the helper thread */
+    void (*done)(struct wf_job *job); /* on the loop thread, in order of submission */
+    struct wf_job *next;
+    bool queued; /* from submit() until done() */
+};
+
+/* @name: shown in ps/top, at most 15 bytes. */
+struct wf_worker *wf_worker_new(struct wf_loop *loop, const char *name, struct wf_err *err);
+/* Waits for the job that runs; done() is not called for what is left. NULL is fine. */
+void wf_worker_free(struct wf_worker *w);
+void wf_worker_submit(struct wf_worker *w, struct wf_job *job);
+
+#endif

@@ -1,0 +1,114 @@
+#include <criterion/criterion.h>
+
+#include "buf.h"
+
+/* AddressSanitizer's allocator answers NULL, as the real one does, instead of ending the process.
+ */
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+static struct wf_buf b;
+
+static void free_buf(void)
+{
+    wf_buf_deinit(&b);
+}
+
+TestSuite(buf, .fini = free_buf);
+
+static void expect(const char *text)
+{
+    cr_expect_eq(b.len, strlen(text), "%zu bytes", b.len);
+    cr_expect_arr_eq(b.data, text, strlen(text));
+}
+
+Test(buf, allocates_nothing_before_the_first_byte)
+{
+    wf_buf_init(&b, 10);
+    wf_buf_put(&b, "", 0);
+    cr_expect_null(b.data);
+    cr_expect_not(b.failed);
+}
+
+Test(buf, collects_bytes_texts_and_numbers)
+{
+    wf_buf_init(&b, 4096);
+    wf_buf_put(&b, "ab", 2);
+    wf_buf_byte(&b, 'c');
+    wf_buf_str(&b, "de");
+    wf_buf_printf(&b, "-%d-%s", 7, "f");
+    expect("abcde-7-f");
+}
+
+Test(buf, grows_to_its_limit_and_not_past_it)
+{
+    wf_buf_init(&b, 1000);
+    for (int i = 0; i < 1000; i++)
+        wf_buf_byte(&b, 'x');
+    cr_expect_not(b.failed);
+    cr_expect_eq(b.len, 1000);
+    cr_expect_leq(b.cap, 1000);
+    wf_buf_byte(&b, 'y');
+    cr_expect(b.failed);
+    cr_expect_eq(b.len, 1000);
+}
+
+Test(buf, remembers_that_it_met_its_limit_until_the_next_reset)
+{
+    wf_buf_init(&b, 8);
+    wf_buf_str(&b, "123456789");
+    cr_expect(b.failed);
+    wf_buf_str(&b, "fits");
+    cr_expect(b.failed, "the content has a hole");
+    wf_buf_reset(&b);
+    cr_expect_not(b.failed);
+    wf_buf_str(&b, "12345678");
+    cr_expect_not(b.failed);
+    expect("12345678");
+}
+
+Test(buf, fails_for_each_way_of_writing)
+{
+    wf_buf_init(&b, 0);
+    wf_buf_byte(&b, 'x');
+    cr_expect(b.failed);
+    wf_buf_reset(&b);
+    wf_buf_printf(&b, "%d", 1);
+    cr_expect(b.failed);
+    wf_buf_reset(&b);
+    wf_buf_json(&b, "x", 1);
+    cr_expect(b.failed);
+    wf_buf_reset(&b);
+    cr_expect_not(wf_buf_reserve(&b, 1));
+}
+
+Test(buf, refuses_sizes_near_the_end_of_the_address_space)
+{
+    wf_buf_init(&b, SIZE_MAX);
+    wf_buf_str(&b, "x");
+    cr_expect_not(wf_buf_reserve(&b, SIZE_MAX));
+    cr_expect_not(wf_buf_reserve(&b, SIZE_MAX / 2 + 2));
+    cr_expect(b.failed);
+    expect("x");
+}
+
+Test(buf, keeps_its_limit_when_freed)
+{
+    wf_buf_init(&b, 4);
+    wf_buf_str(&b, "1234");
+    wf_buf_deinit(&b);
+    cr_expect_null(b.data);
+    wf_buf_str(&b, "12345");
+    cr_expect(b.failed);
+}
+
+Test(buf, escapes_what_json_requires_and_nothing_else)
+{
+    static const char text[] = "a\"b\\c\n\r\t\b\f\x01\x1f/\x7f\xc3\xa9\0z";
+
+    wf_buf_init(&b, 4096);
+    wf_buf_json(&b, text, sizeof(text) - 1);
+    expect("a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\\u001f/\x7f\xc3\xa9\\u0000z");
+}
