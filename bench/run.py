@@ -29,7 +29,7 @@ PUBLICATION = "bench"
 
 
 class Case:
-    """A database with a backlog behind the slot `base`."""
+    """A database with a backlog behind the slot `base_<database>`."""
 
     def __init__(self, name: str, rows: int):
         self.name, self.rows = name, rows
@@ -62,7 +62,7 @@ def wide(pg: Postgres, db: str, rows: int) -> int:
         "'{\"k\": [1, 2]}', gen_random_uuid(), true from generate_series(1, 20000) i",
         dbname=db,
     )
-    pg.sql("select pg_replication_slot_advance('base', pg_current_wal_lsn())", dbname=db)
+    pg.sql("select pg_replication_slot_advance('base_' || current_database(), pg_current_wal_lsn())", dbname=db)
     return _in_batches(
         pg, db, rows, 1000, "update wide set i0 = i0 + 1 where id between {0} % 20000 and {1} % 20000"
     )
@@ -72,7 +72,7 @@ def tpcb(pg: Postgres, db: str, rows: int) -> int:
     """pgbench's TPC-B like transactions: 3 UPDATEs and an INSERT each."""
     pg.pgbench("-i", "-s", "5", "-q", dbname=db)
     pg.sql("alter table pgbench_history replica identity full", dbname=db)
-    pg.sql("select pg_replication_slot_advance('base', pg_current_wal_lsn())", dbname=db)
+    pg.sql("select pg_replication_slot_advance('base_' || current_database(), pg_current_wal_lsn())", dbname=db)
     transactions = rows // 4
     pg.pgbench("-n", "-c", "4", "-t", str(transactions // 4), dbname=db)
     return transactions // 4 * 16
@@ -202,7 +202,7 @@ def make_case(pg: Postgres, name: str, rows: int, label: str | None = None) -> C
     case = Case(label or name, rows)
     pg.sql(f"create database {case.name}")
     pg.sql(f"create publication {PUBLICATION} for all tables", dbname=case.name)
-    pg.sql("select pg_create_logical_replication_slot('base', 'pgoutput')", dbname=case.name)
+    pg.sql("select pg_create_logical_replication_slot('base_' || current_database(), 'pgoutput')", dbname=case.name)
     case.events = CASES[name](pg, case.name, rows)
     case.until = pg.value("select pg_current_wal_lsn()::text", dbname=case.name)
     # something after the end, so that every client sees a position at or past it
@@ -218,7 +218,7 @@ def copy_slot(pg: Postgres, case: Case) -> str:
     global _copies
     _copies += 1
     name = f"copy{_copies}"
-    pg.sql("select pg_copy_logical_replication_slot('base', %s)", (name,), dbname=case.name)
+    pg.sql("select pg_copy_logical_replication_slot('base_' || current_database(), %s)", (name,), dbname=case.name)
     return name
 
 

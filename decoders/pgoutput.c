@@ -329,23 +329,46 @@ static struct wf_relation *find_relation(struct wf_decoder *d, struct wf_reader 
 /* ---- rows
  * ---------------------------------------------------------------------------------------- */
 
+/* The one loop that runs per column: bounds are checked here, not through the reader's calls. */
 static void tuple(struct wf_reader *r, const struct wf_relation *rel, struct wf_col *row)
 {
     uint16_t ncols = wf_read_u16(r, "column count");
+    const char *at = r->at, *end = r->end;
 
     if (!r->what && ncols != rel->ncols)
         wf_read_fail(r, "column count differs from the Relation message");
-    for (uint16_t i = 0; i < ncols && !r->what; i++) {
-        row[i].kind = wf_read_u8(r, "column kind");
-        row[i].data = NULL;
-        row[i].len = 0;
-        if (row[i].kind == WF_COL_TEXT || row[i].kind == WF_COL_BINARY) {
-            row[i].len = wf_read_u32(r, "column length");
-            row[i].data = wf_read_bytes(r, row[i].len, "column value");
-        } else if (row[i].kind != WF_COL_NULL && row[i].kind != WF_COL_UNCHANGED) {
-            wf_read_fail(r, "unknown column kind");
+    if (r->what)
+        return;
+    for (struct wf_col *col = row; col < row + ncols; col++) {
+        uint32_t len = 0;
+
+        r->at = at; /* where a failure is reported */
+        if (at == end) {
+            wf_read_fail(r, "column kind");
+            return;
         }
+        col->kind = (uint8_t)*at++;
+        if (col->kind == WF_COL_TEXT || col->kind == WF_COL_BINARY) {
+            if (end - at < 4) {
+                wf_read_fail(r, "column length");
+                return;
+            }
+            memcpy(&len, at, sizeof(len));
+            len = be32toh(len);
+            at += sizeof(len);
+            if ((size_t)(end - at) < len) {
+                wf_read_fail(r, "column value");
+                return;
+            }
+        } else if (col->kind != WF_COL_NULL && col->kind != WF_COL_UNCHANGED) {
+            wf_read_fail(r, "unknown column kind");
+            return;
+        }
+        col->data = at;
+        col->len = len;
+        at += len;
     }
+    r->at = at;
 }
 
 static void row_change(struct wf_decoder *d, struct wf_reader *r, enum wf_change_kind kind,

@@ -702,7 +702,7 @@ static const struct wf_opt file_opts[] = {
     {.key = "dir",
      .type = WF_OPT_STR,
      .field = offsetof(struct file_conf, dir),
-     .required = true,
+     .dflt = "/var/lib/walferry/{pipeline}/events",
      .help = "Folder for the files: one folder per topic in it, `000000000001.avro` and so on in "
              "commit order. A file still being written ends in `.avro.part`."},
     {.key = "rotate_size",

@@ -6,7 +6,7 @@
 
 #include "config.h"
 
-#define OUTPUT_MAX (16 * 1024 * 1024)
+#define OUTPUT_MAX (16UL * 1024 * 1024)
 
 static const char usage[] =
     "Usage: walferry config show FILE   the values a pipeline would run with; secrets hidden\n"

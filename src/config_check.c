@@ -35,17 +35,18 @@ static char *slot_for(const char *pipeline)
 static bool name_default(const struct wf_opt *opt, void *conf, const char *pipeline)
 {
     const char *mark = opt->type == WF_OPT_STR && opt->dflt ? strstr(opt->dflt, WF_PIPELINE) : NULL;
+    void *at = (char *)conf + opt->field;
+    char **field = at;
     char *text;
-    bool ok;
 
     if (!mark)
         return true;
     if (asprintf(&text, "%.*s%s%s", (int)(mark - opt->dflt), opt->dflt, pipeline,
                  mark + strlen(WF_PIPELINE)) < 0)
         return false;
-    ok = wf_opt_set(opt, conf, opt->key, text, NULL) == WF_OK;
-    free(text);
-    return ok;
+    free(*field);
+    *field = text;
+    return true;
 }
 
 enum wf_rc wf_config_derive(struct wf_config *c, struct wf_err *err)

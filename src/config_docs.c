@@ -126,6 +126,9 @@ static const char preamble[] =
     "`${CREDENTIALS_DIRECTORY}/name`. Written into the file itself it is\n  refused when others "
     "can read that file.\n"
     "- **List** is a YAML list, or one text.\n"
+    "- `{pipeline}` in a default is the pipeline's name; in a slot's name other letters than `a-z "
+    "0-9 "
+    "_` become `_`.\n"
     "- Anchors, aliases, tags and a second document are refused; unknown or repeated keys are "
     "errors.\n\n";
 

@@ -9,7 +9,7 @@
 #include "plugins.h"
 #include "secret.h"
 
-#define VALUE_MAX (64 * 1024) /* a long certificate chain fits */
+#define VALUE_MAX 65535UL /* a long certificate chain fits */
 #define NAME_MAX_LEN 160
 
 /* The option that is being read. */
@@ -42,7 +42,7 @@ bool wf_config_expand(struct wf_config_reader *r, const struct wf_yaml_node *nod
     wf_buf_byte(out, '\0');
     if (!out->failed)
         return true;
-    wf_config_problem(r, node->line, node->col, "%s: longer than %d bytes", name, VALUE_MAX - 1);
+    wf_config_problem(r, node->line, node->col, "%s: longer than %lu bytes", name, VALUE_MAX - 1);
     return false;
 }
 

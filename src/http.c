@@ -39,6 +39,7 @@ static void take_results(struct wf_http *h)
         struct wf_http_req *req = NULL;
         CURLcode code = msg->data.result;
         curl_off_t after = 0;
+        struct wf_buf answer;
 
         if (msg->msg != CURLMSG_DONE)
             continue;
@@ -54,8 +55,9 @@ static void take_results(struct wf_http *h)
                                             : curl_easy_strerror(code));
         }
         finish(h, req);
-        req->done(req);
-        wf_buf_deinit(&req->answer);
+        answer = req->answer;
+        req->done(req); /* may free the request or start it again */
+        wf_buf_deinit(&answer);
     }
 }
 

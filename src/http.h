@@ -15,7 +15,8 @@ struct wf_http_tls {
     const char *ca, *cert, *key; /* file paths, NULL = system CAs / no client certificate */
 };
 
-/* One request; the owner's storage, alive until done() ran or wf_http_cancel(). */
+/* One request; the owner's storage, alive until done() or wf_http_cancel(). done() may free it, or
+ * start it again. */
 struct wf_http_req {
     const char *method; /* GET, POST, PUT, DELETE */
     const char *url;

@@ -14,7 +14,7 @@
 #define RETRY_MAX_MS 20000
 #define RETRY_MODE_MS 60000 /* a registry in READONLY mode is somebody's decision: ask slowly */
 #define CACHE_MAX 65536
-#define URL_MAX 1024
+#define URL_MAX 2048
 
 static const char *const request_headers[] = {
     "Content-Type: application/vnd.schemaregistry.v1+json",
@@ -47,7 +47,7 @@ struct wf_registry {
     long retry_ms;
     char url_text[URL_MAX], subject[300];
     char *body;
-    const char *schema;   /* of the request; the stream's */
+    char *schema;         /* of the request; a copy, for the stream may go meanwhile */
     enum wf_rc answer_rc; /* WF_OK with answer_id, or WF_REJECT with answer_err; WF_AGAIN = none */
     int32_t answer_id;
     struct wf_err answer_err;
@@ -84,6 +84,7 @@ void wf_registry_free(struct wf_registry *r)
         free(k);
     }
     free(r->body);
+    free(r->schema);
     free(r);
 }
 
@@ -168,11 +169,11 @@ static void on_answer(struct wf_http_req *req);
 
 static enum wf_rc send_request(struct wf_registry *r, struct wf_err *err)
 {
-    char path[URL_MAX - 256], subject[900];
+    char subject[3 * sizeof(r->subject)], path[sizeof(subject) + 32];
     enum wf_rc rc;
 
     percent_encode(subject, sizeof(subject), r->subject);
-    snprintf(path, sizeof(path), "subjects/%.700s/versions", subject);
+    snprintf(path, sizeof(path), "subjects/%s/versions", subject);
     join_url(r, r->url_text, sizeof(r->url_text), path);
     r->req = (struct wf_http_req){.method = "POST",
                                   .url = r->url_text,
@@ -244,9 +245,20 @@ static void parse_answer(const struct wf_http_req *req, struct answer *out)
     json_decref(json);
 }
 
+/* It answers again, be it with a refusal. */
+static void end_trouble(struct wf_registry *r)
+{
+    if (r->trouble[0])
+        wf_log(WF_LOG_INFO, "registry_works", NULL, "registry %s answers again",
+               r->conf->registry.items[r->url]);
+    r->trouble[0] = '\0';
+    r->retry_ms = 0;
+}
+
 static void reject(struct wf_registry *r, const char *code, long status, const struct answer *a,
                    const char *cure)
 {
+    end_trouble(r);
     r->answer_rc =
         wf_err_set(&r->answer_err, WF_REJECT, code,
                    "registry %s: subject %s: status %ld, code %d: %s; hint: %s",
@@ -302,11 +314,7 @@ static void on_answer(struct wf_http_req *req)
     }
     parse_answer(req, &a);
     if (req->status / 100 == 2 && a.id > 0) {
-        if (r->trouble[0])
-            wf_log(WF_LOG_INFO, "registry_works", NULL, "registry %s answers again",
-                   r->conf->registry.items[r->url]);
-        r->trouble[0] = '\0';
-        r->retry_ms = 0;
+        end_trouble(r);
         r->answer_id = a.id;
         r->answer_rc = WF_OK;
     } else if (req->status / 100 == 2) {
@@ -326,6 +334,7 @@ static enum wf_rc resolve_one(struct wf_registry *r, const char *topic, const ch
 {
     char subject[sizeof(r->subject)];
     const struct known *k;
+    bool asked;
     enum wf_rc rc;
 
     snprintf(subject, sizeof(subject), "%s%s", topic, suffix);
@@ -338,18 +347,22 @@ static enum wf_rc resolve_one(struct wf_registry *r, const char *topic, const ch
         return WF_AGAIN;
     rc = r->answer_rc;
     r->answer_rc = WF_AGAIN;
-    if (rc == WF_OK && strcmp(subject, r->subject) == 0 && r->schema == schema) {
+    asked = r->schema && strcmp(subject, r->subject) == 0 && strcmp(schema, r->schema) == 0;
+    if (rc == WF_OK && asked) {
         *id = r->answer_id;
         return remember(r, subject, schema, *id, err);
     }
-    if (rc == WF_REJECT || rc == WF_FATAL) {
+    if ((rc == WF_REJECT && asked) || rc == WF_FATAL) {
         *err = r->answer_err;
         return rc;
     }
     snprintf(r->subject, sizeof(r->subject), "%s", subject);
-    r->schema = schema;
+    free(r->schema);
     free(r->body);
+    r->schema = strdup(schema);
     r->body = register_body(schema);
+    if (!r->schema)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     if (!r->body)
         return wf_err_set(err, WF_REJECT, "schema", "the schema of %s is not valid UTF-8", subject);
     rc = send_request(r, err);
@@ -364,6 +377,7 @@ enum wf_rc wf_registry_resolve(struct wf_registry *r, struct wf_stream *stream, 
         rc = resolve_one(r, stream->topic, "-key", stream->key_schema, &stream->key_id, err);
     if (rc == WF_OK)
         rc = resolve_one(r, stream->topic, "-value", stream->value_schema, &stream->value_id, err);
+    stream->resolved = rc == WF_OK;
     return rc;
 }
 

@@ -77,6 +77,7 @@ static void refine_bits(struct wf_coltype *t, const struct wf_type_in *in)
     if (in->typmod == 1) {
         t->avro = boolean;
         t->conv = wf_conv_bit1;
+        t->zero = "0";
         return;
     }
     snprintf(t->param, sizeof(t->param), "%d", in->typmod < 0 ? INT32_MAX : in->typmod);
@@ -156,7 +157,8 @@ const struct wf_type wf_types[] = {
     {.oid = 1562, .name = "varbit", .avro = NAMED("bytes", "io.debezium.data.Bits"),
      .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = refine_bits,
      .toast = WF_TOAST_NONE, .zero = "", .dflt = WF_DFLT_LITERAL, .call = "0",
-     .note = "as bit; without a length 2147483647 is written; varbit(1): `boolean`"},
+     .note = "as bit; without a length 2147483647 is written; varbit(1): `boolean`, its empty value "
+             "refused"},
 
     {.oid = 1082, .name = "date", .avro = NAMED("int", "io.debezium.time.Date"),
      .conv = wf_conv_date, ROOM_INT, .zero = "1970-01-01", .dflt = WF_DFLT_CLOCK,
@@ -250,6 +252,7 @@ bool wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in)
     *t = (struct wf_coltype){.conv = row->conv,
                              .room = row->room,
                              .room_per_byte = row->room_per_byte,
+                             .zero = row->zero,
                              .row = row,
                              .avro = row->avro};
     if (row->refine)
@@ -289,8 +292,8 @@ bool wf_type_put_zero(const struct wf_coltype *t, struct wf_buf *out)
     enum wf_conv_why why;
 
     if (!is_string(t))
-        return wf_type_put(t, t->row->zero, strlen(t->row->zero), out, &why);
-    put_string(t->row->zero, out);
+        return wf_type_put(t, t->zero, strlen(t->zero), out, &why);
+    put_string(t->zero, out);
     return !out->failed;
 }
 

@@ -79,6 +79,7 @@ struct wf_coltype {
     uint32_t room, room_per_byte;
     int32_t arg; /* decimals: scale; zoned times: fraction digits */
     const struct wf_type *row;
+    const char *zero; /* as wf_type.zero */
     struct wf_avro_type avro;
     char param[12]; /* storage of avro.param_value */
 };

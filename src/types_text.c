@@ -48,13 +48,15 @@ WF_CONV(wf_conv_bool)
     return p;
 }
 
-/* bit(1) and varbit(1); the empty varbit is false, as in Debezium. */
+/* bit(1) and varbit(1); a boolean has no third value for the empty varbit. */
 WF_CONV(wf_conv_bit1)
 {
     (void)t;
-    if (n > 1 || (n && *s != '0' && *s != '1'))
+    if (!n)
+        return wf_conv_fail(why, WF_CONV_RANGE);
+    if (n > 1 || (*s != '0' && *s != '1'))
         return wf_conv_fail(why, WF_CONV_BAD);
-    *p++ = n && *s == '1';
+    *p++ = *s == '1';
     return p;
 }
 

@@ -312,6 +312,10 @@ void wf_yaml_read(struct wf_yaml *y, const char *text, size_t len, wf_yaml_repor
         report(arg, 1, 1, "the text is UTF-16; hint: save it as UTF-8");
         return;
     }
+    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) { /* libyaml would count it as a column */
+        r.text = text += 3;
+        r.len = len -= 3;
+    }
     if (!yaml_parser_initialize(&p)) {
         report(arg, 0, 0, "out of memory");
         return;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define WF_YAML_MAX_BYTES (1024 * 1024)
+#define WF_YAML_MAX_BYTES (1024UL * 1024)
 #define WF_YAML_MAX_DEPTH 32
 #define WF_YAML_MAX_NODES 65536 /* far above any real file; bounds memory to a few MB */
 

@@ -10,12 +10,13 @@
 #include "plan.h"
 
 #define KIT_MAX 80
+#define KIT_ZERO (-2) /* type modifier 0 */
 
 /* A column: what the Relation message and the catalog say. */
 struct kit_col {
     const char *name;
     uint32_t oid;
-    int32_t typmod; /* 0 = none, so that it can be left out */
+    int32_t typmod; /* 0 = none, so that it can be left out; KIT_ZERO = 0 */
     bool key;       /* part of the identity */
     bool required;  /* NOT NULL in the catalog */
     const char *dflt;
@@ -46,6 +47,11 @@ struct kit {
 
 #define KIT_COMMIT_US INT64_C(1700000000123456)
 #define KIT_NOW_US INT64_C(1700000001654321)
+
+static inline int32_t kit_typmod(int32_t typmod)
+{
+    return typmod == KIT_ZERO ? 0 : typmod ? typmod : -1;
+}
 
 static const char kit_unchanged[] = "unchanged";
 #define UNCHANGED kit_unchanged
@@ -104,7 +110,7 @@ static inline enum wf_rc kit_table(struct kit *k, const char *schema, const char
         k->relcols[i] = (struct wf_relcol){.name = c->name,
                                            .type_name = c->type_name,
                                            .type_oid = c->oid,
-                                           .typmod = c->typmod ? c->typmod : -1,
+                                           .typmod = kit_typmod(c->typmod),
                                            .key = c->key};
         k->catcols[i] = (struct wf_catalog_col){.found = !c->unknown,
                                                 .not_null = c->required,
@@ -112,7 +118,7 @@ static inline enum wf_rc kit_table(struct kit *k, const char *schema, const char
                                                 .type_name = c->type_name,
                                                 .typtype = c->typtype ? c->typtype : 'b',
                                                 .base_oid = c->base_oid ? c->base_oid : c->oid,
-                                                .base_typmod = c->base_typmod ? c->base_typmod : -1,
+                                                .base_typmod = kit_typmod(c->base_typmod),
                                                 .base_name = c->type_name,
                                                 .base_typtype = c->labels ? 'e' : 'b',
                                                 .enum_labels = c->labels};

@@ -499,7 +499,6 @@ Test(types, bits_are_little_endian_numbers)
     static const struct vector v[] = {
         {1560, 1, "1", "01"},
         {1560, 1, "0", "00"},
-        {1562, 1, "", "00"},
         {1560, 4, "0101", "0205"},
         {1560, 4, "0000", "00"},
         {1560, 8, "10000000", "0280"},
@@ -514,6 +513,7 @@ Test(types, bits_are_little_endian_numbers)
     check(v, sizeof(v) / sizeof(v[0]));
     cr_expect(!convert(1562, -1, NULL, "012").ok);
     cr_expect(!convert(1560, 1, NULL, "2").ok);
+    cr_expect_eq(convert(1562, 1, NULL, "").why, WF_CONV_RANGE);
     cr_expect(!convert(1560, 1, NULL, "10").ok);
 }
 
