@@ -424,6 +424,15 @@ static void kafka_close(struct wf_sink *s)
     free(s);
 }
 
+static enum wf_rc kafka_validate(const void *conf, struct wf_err *err)
+{
+    rd_kafka_conf_t *rc = rd_kafka_conf_new();
+    enum wf_rc ok = settings(conf, NULL, rc, err);
+
+    rd_kafka_conf_destroy(rc);
+    return ok;
+}
+
 static enum wf_rc kafka_open(struct wf_sink **self, const void *conf, const struct wf_sink_env *env,
                              struct wf_err *err)
 {
@@ -717,6 +726,7 @@ const struct wf_sink_ops wf_sink_kafka = {
     .opts = kafka_opts,
     .conf_size = sizeof(struct kafka_conf),
     .framing = WF_FRAME_CONFLUENT,
+    .validate = kafka_validate,
     .open = kafka_open,
     .prepare = kafka_prepare,
     .publish = kafka_publish,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ struct wf_checkpoint_store {
     pthread_mutex_t lock;
     int fd;              /* -1 before the first save */
     uint64_t generation; /* of the newest valid slot */
+    struct record tried; /* the last one written: on disk even if its sync failed */
 };
 
 /* Castagnoli polynomial, reflected; 120 bytes a save need no table. */
@@ -161,17 +163,11 @@ static enum wf_rc open_file(struct wf_checkpoint_store *s, struct wf_err *err)
     return WF_OK;
 }
 
-static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
-                              struct wf_err *err)
+/* The valid slot with the highest generation; generation 0 = none. */
+static struct record newest_slot(const struct wf_checkpoint_store *s)
 {
     struct record newest = {0};
-    enum wf_rc rc = open_file(s, err);
 
-    *cp = (struct wf_checkpoint){.state = WF_CHECKPOINT_NONE};
-    if (rc == WF_AGAIN)
-        return WF_OK;
-    if (rc != WF_OK)
-        return rc;
     for (off_t i = 0; i < 2; i++) {
         struct record r;
 
@@ -179,6 +175,21 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
             r.generation > newest.generation)
             newest = r;
     }
+    return newest;
+}
+
+static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
+                              struct wf_err *err)
+{
+    struct record newest;
+    enum wf_rc rc = open_file(s, err);
+
+    *cp = (struct wf_checkpoint){.state = WF_CHECKPOINT_NONE};
+    if (rc == WF_AGAIN)
+        return WF_OK;
+    if (rc != WF_OK)
+        return rc;
+    newest = newest_slot(s);
     if (!newest.generation)
         return wf_err_refuse(err, "checkpoint_invalid",
                              "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
@@ -224,6 +235,20 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
     return rc;
 }
 
+/* A daemon that lost the slot without knowing it yet must not write over its successor's position:
+ * what stands on disk has to be what this store wrote or loaded last. */
+static enum wf_rc check_ours(struct wf_checkpoint_store *s, struct wf_err *err)
+{
+    struct record newest = newest_slot(s);
+
+    if (!newest.generation || newest.generation == s->generation ||
+        (newest.generation == s->tried.generation && newest.crc == s->tried.crc))
+        return WF_OK;
+    return wf_err_set(err, WF_RETRY, "checkpoint_taken",
+                      "another daemon has written %s/" FILE_NAME " since: it reads the slot now",
+                      s->dir);
+}
+
 static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct record *r,
                              struct wf_err *err)
 {
@@ -238,6 +263,21 @@ static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct
                           "checkpoint is acknowledged",
                           s->dir);
     return WF_OK;
+}
+
+static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct record *r,
+                               struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    flock(s->fd, LOCK_EX); /* against the other daemon between looking and writing */
+    rc = check_ours(s, err);
+    if (rc == WF_OK) {
+        rc = write_slot(s, s->fd, r, err);
+        s->tried = *r;
+    }
+    flock(s->fd, LOCK_UN);
+    return rc;
 }
 
 /* The first save makes the file under another name: it exists complete or not at all. */
@@ -282,7 +322,7 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
     r.generation = s->generation + 1;
     r.crc = crc32c(&r, offsetof(struct record, crc));
     if (rc == WF_OK)
-        rc = s->fd >= 0 ? write_slot(s, s->fd, &r, err) : create_file(s, &r, err);
+        rc = s->fd >= 0 ? rewrite_file(s, &r, err) : create_file(s, &r, err);
     if (rc == WF_OK) {
         s->generation = cp->generation = r.generation;
         cp->saved_us = r.saved_us;

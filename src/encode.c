@@ -271,8 +271,8 @@ static enum wf_rc put_key(struct wf_encoder *e, const struct wf_change *c, const
 }
 
 /* Another event of @stream whose key and value start at these offsets. */
-static struct wf_event *add_event(struct wf_encoder *e, const struct wf_change *c,
-                                  struct wf_stream *stream, char op, size_t key, size_t value)
+static void add_event(struct wf_encoder *e, const struct wf_change *c, struct wf_stream *stream,
+                      char op, size_t key, size_t value)
 {
     struct wf_event *ev = &e->ev[e->nev];
 
@@ -286,7 +286,6 @@ static struct wf_event *add_event(struct wf_encoder *e, const struct wf_change *
     ev->lsn = c->lsn;
     ev->ts_us = c->txn ? c->txn->commit_us : e->envelope.now.us;
     ev->op = op;
-    return ev;
 }
 
 /* source, transaction, op, ts_ms, ts_us */
@@ -320,7 +319,7 @@ static enum wf_rc put_envelope(struct wf_encoder *e, const struct wf_change *c, 
         rc = wf_row_put_old(c, &e->value, err);
     wf_buf_byte(&e->value, after ? 2 : 0);
     if (rc == WF_OK && after)
-        rc = wf_row_put(c, c->new_row, &e->value, err);
+        rc = wf_row_put(c, c->new_row, &e->value, NULL, err);
     return rc == WF_OK ? put_end(e, c, op, err) : rc;
 }
 
@@ -345,12 +344,43 @@ static void tombstone(struct wf_encoder *e, const struct wf_change *c, size_t ke
         add_event(e, c, plan->stream, 'x', key, NO_BYTES);
 }
 
-static enum wf_rc encode_insert(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err)
+/* The new row alone, under its own key of one column: the key's record is that column's bytes once
+ * more, so they are copied from the row. */
+static enum wf_rc copied_key_event(struct wf_encoder *e, const struct wf_change *c, char op,
+                                   struct wf_err *err)
 {
     const struct wf_plan *plan = c->rel->plan;
-    enum wf_rc rc = plan->nkey ? put_key(e, c, c->new_row, err) : WF_OK;
+    struct wf_row_mark mark = {.col = plan->key[0]};
+    enum wf_rc rc;
 
-    return rc == WF_OK ? row_event(e, c, plan->nkey ? 0 : NO_BYTES, false, true, 'c', err) : rc;
+    put_frame(e, &e->value, plan->stream->value_id);
+    wf_buf_put(&e->value, "\0\2", 2); /* branches of before and after */
+    rc = wf_row_put(c, c->new_row, &e->value, &mark, err);
+    if (rc == WF_OK)
+        rc = put_end(e, c, op, err);
+    if (rc != WF_OK)
+        return rc;
+    put_frame(e, &e->key, plan->stream->key_id);
+    wf_buf_put(&e->key, e->value.data + mark.at, mark.len);
+    if (e->key.failed)
+        return wf_row_too_large(c->rel->schema, c->rel->name, err);
+    add_event(e, c, plan->stream, op, 0, 0);
+    return WF_OK;
+}
+
+/* The new row alone. */
+static enum wf_rc new_row_event(struct wf_encoder *e, const struct wf_change *c, char op,
+                                struct wf_err *err)
+{
+    const struct wf_plan *plan = c->rel->plan;
+    enum wf_rc rc;
+
+    if (!plan->nkey)
+        return row_event(e, c, NO_BYTES, false, true, op, err);
+    if (plan->nkey == 1 && c->new_row[plan->key[0]].kind == WF_COL_TEXT)
+        return copied_key_event(e, c, op, err);
+    rc = put_key(e, c, c->new_row, err);
+    return rc == WF_OK ? row_event(e, c, 0, false, true, op, err) : rc;
 }
 
 static enum wf_rc encode_delete(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err)
@@ -380,13 +410,14 @@ static enum wf_rc encode_update(struct wf_encoder *e, const struct wf_change *c,
     size_t new_len, old_key;
     enum wf_rc rc;
 
+    if (!c->old_row)
+        return new_row_event(e, c, 'u', err);
     if (!plan->nkey)
-        return row_event(e, c, NO_BYTES, c->old_row, true, 'u', err);
+        return row_event(e, c, NO_BYTES, true, true, 'u', err);
     rc = put_key(e, c, c->new_row, err);
-    if (rc != WF_OK || !c->old_row)
-        return rc == WF_OK ? row_event(e, c, 0, false, true, 'u', err) : rc;
     new_len = old_key = e->key.len;
-    rc = put_key(e, c, c->old_row, err);
+    if (rc == WF_OK)
+        rc = put_key(e, c, c->old_row, err);
     if (rc != WF_OK)
         return rc;
     if (e->key.len - old_key == new_len && !memcmp(e->key.data, e->key.data + old_key, new_len)) {
@@ -554,7 +585,7 @@ enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t no
         return no_memory(err);
     switch (c->kind) {
     case WF_CHANGE_INSERT:
-        rc = encode_insert(e, c, err);
+        rc = new_row_event(e, c, 'c', err);
         break;
     case WF_CHANGE_UPDATE:
         rc = encode_update(e, c, err);

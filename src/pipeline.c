@@ -70,7 +70,8 @@ struct wf_pipeline {
     bool paused; /* the source is not read: no room, or a failure */
     uint64_t paused_since_us;
 
-    char trouble[32]; /* code of the failure that is being retried, "" = none */
+    char trouble[32];     /* code of the failure that is being retried, "" = none */
+    uint64_t trouble_lsn; /* over once the safe position is past it */
     uint64_t retry_us, retry_at_us;
     struct wf_timer retry_timer, stats_timer;
     struct {
@@ -84,6 +85,7 @@ struct wf_pipeline {
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
+static void end_trouble(struct wf_pipeline *p);
 
 /* One turn: source -> decoder -> transform -> encoder -> sink. What cannot go on yet stays where
  * it is and the next turn takes it up: nothing is skipped, nothing overtakes. */
@@ -118,8 +120,10 @@ static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *er
         rc = p->sink_ops->flush(p->sink, err);
     if (p->sink && rc == WF_OK)
         rc = p->sink_ops->poll(p->sink, err);
-    wf_progress_turn(p->progress, p->urgent);
+    if (wf_source_state(p->source) != WF_SOURCE_STANDBY)
+        wf_progress_turn(p->progress, p->urgent);
     p->urgent = false;
+    end_trouble(p);
     return rc;
 }
 
@@ -278,6 +282,9 @@ static void note_trouble(struct wf_pipeline *p, const struct wf_err *err)
     else if (p->retry_us < RETRY_MAX_US)
         p->retry_us *= 2;
     snprintf(p->trouble, sizeof(p->trouble), "%s", err->code);
+    p->trouble_lsn = wf_delivery_read_lsn(p->delivery);
+    if (wf_delivery_open_txn(p->delivery) && p->change.txn)
+        p->trouble_lsn = p->change.txn->final_lsn;
     p->retry_at_us = wf_mono_us() + p->retry_us;
     wf_loop_timer_set(p->loop, &p->retry_timer, p->retry_us, wake, p);
     snprintf(fields, sizeof(fields), "state=%s retry_ms=%" PRIu64 " lsn=%s", state,
@@ -286,9 +293,10 @@ static void note_trouble(struct wf_pipeline *p, const struct wf_err *err)
            "%s; nothing is skipped: the slot keeps everything from here on", err->text);
 }
 
+/* Over when what failed is delivered: repeats of what stood before it prove nothing. */
 static void end_trouble(struct wf_pipeline *p)
 {
-    if (!p->trouble[0])
+    if (!p->trouble[0] || wf_delivery_safe_lsn(p->delivery) <= p->trouble_lsn)
         return;
     wf_log(WF_LOG_INFO, "recovered", NULL, "over: %s", p->trouble);
     p->trouble[0] = '\0';
@@ -340,8 +348,6 @@ static enum wf_rc read_some(struct wf_pipeline *p, bool *from_sink, struct wf_er
         set_paused(p, p->stage != EMPTY); /* empty: the source is dry, not we full */
     else
         *from_sink = p->stage == ENCODED;
-    if (rc == WF_OK || (rc == WF_AGAIN && p->stage == EMPTY))
-        end_trouble(p);
     return rc == WF_AGAIN ? WF_OK : rc;
 }
 
@@ -481,7 +487,9 @@ static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
         .loop = p->loop, .accept = p->options.accept, .temporary = p->options.temporary};
     enum wf_rc rc = WF_OK;
 
-    if (!p->options.temporary)
+    if (p->sink_ops->validate)
+        rc = p->sink_ops->validate(p->config->sink, err);
+    if (rc == WF_OK && !p->options.temporary)
         rc = wf_checkpoint_open(p->config->state.dir, &p->store, err);
     if (rc == WF_OK)
         rc = p->decoder_ops->open(&p->decoder, err);

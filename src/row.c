@@ -113,21 +113,26 @@ static const struct wf_col *sent_col(const struct wf_change *c, const struct wf_
 }
 
 enum wf_rc wf_row_put(const struct wf_change *c, const struct wf_col *row, struct wf_buf *out,
-                      struct wf_err *err)
+                      struct wf_row_mark *mark, struct wf_err *err)
 {
     const struct wf_plan *plan = c->rel->plan;
     const struct wf_plan_col *pc = plan->cols, *end = pc + plan->ncols;
+    const struct wf_plan_col *marked = mark ? pc + mark->col : NULL;
     const struct wf_col *col = row;
 
     for (; pc != end; pc++, col++) {
         const struct wf_col *from = col;
         enum wf_rc rc;
 
+        if (pc == marked)
+            mark->at = out->len;
         if (__builtin_expect(col->kind == WF_COL_UNCHANGED, 0))
             from = sent_col(c, plan, (uint16_t)(pc - plan->cols), col);
         rc = put_col(c, plan, pc, from, out, err);
         if (rc != WF_OK)
             return rc;
+        if (pc == marked)
+            mark->len = out->len - mark->at;
     }
     return WF_OK;
 }
@@ -137,7 +142,7 @@ enum wf_rc wf_row_put_old(const struct wf_change *c, struct wf_buf *out, struct 
     const struct wf_plan *plan = c->rel->plan;
 
     if (c->old_kind == WF_OLD_FULL)
-        return wf_row_put(c, c->old_row, out, err);
+        return wf_row_put(c, c->old_row, out, NULL, err);
     for (uint16_t i = 0; i < plan->ncols; i++) {
         const struct wf_plan_col *pc = &plan->cols[i];
         enum wf_rc rc;

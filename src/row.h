@@ -10,10 +10,16 @@
  * and cure; WF_AGAIN: a NULL from before a SET NOT NULL made the plan relax a column, so the schema
  * has changed and everything written for this change is void. */
 
+/* Where one column's bytes stand in the output. */
+struct wf_row_mark {
+    uint16_t col; /* in */
+    size_t at, len;
+};
+
 /* A whole row: the new one, or an old one under identity FULL. What an UPDATE did not send (TOAST)
- * comes from the old tuple, else the placeholder stands for it. */
+ * comes from the old tuple, else the placeholder stands for it. @mark may be NULL. */
 enum wf_rc wf_row_put(const struct wf_change *c, const struct wf_col *row, struct wf_buf *out,
-                      struct wf_err *err);
+                      struct wf_row_mark *mark, struct wf_err *err);
 
 /* c->old_row. Under K the columns outside the identity are not NULL but unknown: null where the
  * schema allows it, else the column's default or the type's zero, as Debezium fills them. */

@@ -52,6 +52,8 @@ struct wf_sink_ops {
     enum wf_framing framing;   /* what `format.encoding: avro` means for it */
     bool json_only;            /* takes JSON whatever `format.encoding` says */
 
+    /* optional. Whether @conf makes sense, before anything is connected. */
+    enum wf_rc (*validate)(const void *conf, struct wf_err *err);
     /* required. *self is the caller's to close(). Does not wait for the far end. */
     enum wf_rc (*open)(struct wf_sink **self, const void *conf, const struct wf_sink_env *env,
                        struct wf_err *err);

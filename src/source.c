@@ -57,7 +57,6 @@ struct wf_source {
         enum wf_rc rc;
         struct wf_err err;
         uint64_t read_lsn; /* in */
-        bool first;        /* in: no earlier connection of this process */
         struct wf_server server;
         struct wf_checkpoint cp;
     } attempt;
@@ -114,7 +113,6 @@ static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err
 {
     wf_autoconn PGconn *sql = NULL;
     struct wf_slot_info slot;
-    struct wf_checkpoint cp;
     enum wf_rc rc = wf_pg_connect(s->conf, WF_PG_SQL, &s->cancel, &sql, err);
 
     if (rc == WF_OK)
@@ -129,14 +127,9 @@ static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err
         return wf_err_set(err, WF_RETRY, "slot_moved",
                           "slot \"%s\" moved to %s while it was being taken", s->conf->slot,
                           wf_lsn_text(slot.confirmed_lsn).s);
-    if (!s->attempt.first)
-        return WF_OK;
-    /* The daemon whose slot we took over may have saved once more. */
-    rc = wf_checkpoint_load(s->env.store, &cp, err);
-    if (rc == WF_OK && cp.generation != s->attempt.cp.generation)
-        return wf_err_set(err, WF_RETRY, "checkpoint_moved",
-                          "the checkpoint moved while the slot was being taken");
-    return rc;
+    /* Claim the checkpoint: the daemon whose slot this was can save no more, and if it has saved
+     * once more since ours was loaded this fails and the next attempt loads that. */
+    return wf_checkpoint_save(s->env.store, &s->attempt.cp, err);
 }
 
 static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, size_t size,
@@ -228,7 +221,6 @@ static void begin_attempt(void *arg)
     s->attempt.job.done = connect_done;
     s->attempt.conn = NULL;
     s->attempt.read_lsn = s->read_lsn;
-    s->attempt.first = !s->connected_once;
     if (s->state != WF_SOURCE_STANDBY)
         s->state = WF_SOURCE_CONNECTING;
     wf_worker_submit(s->worker, &s->attempt.job);
@@ -324,6 +316,11 @@ static void connect_done(struct wf_job *job)
             fail(s, &s->attempt.err);
         else
             attempt_failed(s, &s->attempt.err);
+        return;
+    }
+    if (s->attempt.read_lsn > s->read_lsn) { /* the sink went back while this was under way */
+        PQfinish(s->attempt.conn);
+        attempt_later(s, 0);
         return;
     }
     s->conn = s->attempt.conn;

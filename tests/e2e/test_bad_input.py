@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 
 import pytest
 from harness import Ferry, database
@@ -155,7 +156,9 @@ def test_a_disk_that_refuses_the_checkpoint_acknowledges_nothing_newer(postgres,
     assert "Input/output error" in line and "hint: " in line
     before, samples = ferry.confirmed(), 0
     postgres.sql("insert into t values (2, 'x')", dbname=db)
+    deadline = time.monotonic() + 60
     while "code=checkpoint_works" not in ferry.log_text():
+        assert time.monotonic() < deadline, ferry.tail()
         confirmed = ferry.confirmed()
         if "code=checkpoint_works" in ferry.log_text():
             break

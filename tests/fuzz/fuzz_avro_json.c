@@ -22,10 +22,13 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     wf_buf_init(&out, 1u << 20);
     if (wf_avro_to_json(r, newline + 1, size - (size_t)(newline + 1 - data), &used, &out, &err) ==
         WF_OK) {
+        json_error_t why;
         json_t *j = json_loadb((const char *)out.data, out.len,
-                               JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+                               JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
 
-        if (!j && out.len && !memchr(out.data, '.', out.len) && !memchr(out.data, '{', out.len))
+        /* two things the checker cannot hold: a long decimal, NUL in a key */
+        if (!j && json_error_code(&why) != json_error_numeric_overflow &&
+            json_error_code(&why) != json_error_null_byte_in_key)
             abort();
         json_decref(j);
     }

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (row < wf_ntypes) {
         in.oid = wf_types[row].oid;
         in.name = wf_types[row].name;
-        in.typmod = in.oid == 1700 ? in.typmod << 8 : in.typmod;
+        in.typmod = in.oid == 1700 ? in.typmod * 256 : in.typmod;
     } else if (row == wf_ntypes) {
         in.enum_labels = "a,b";
     }

@@ -53,20 +53,19 @@ static void fill_col(struct kit *k, const json_t *golden, uint16_t i)
                                        .type_oid = oid,
                                        .typmod = number(c, "typmod", -1),
                                        .key = is_key(golden, i)};
-    k->catcols[i] = (struct wf_catalog_col){.found = true,
-                                            .not_null =
-                                                json_is_true(json_object_get(c, "not_null")),
-                                            .dflt = text(c, "default"),
-                                            .type_name = type,
-                                            .typtype = domain ? 'd' : 'b',
-                                            .base_oid = (uint32_t)number(c, "domain_of",
-                                                                         (int32_t)oid),
-                                            .base_typmod = number(c, "domain_typmod", -1),
-                                            .base_name = type,
-                                            .base_typtype = labels && !element ? 'e' : 'b',
-                                            .elem_oid = element ? 1 : 0,
-                                            .elem_name = element,
-                                            .enum_labels = labels};
+    k->catcols[i] =
+        (struct wf_catalog_col){.found = true,
+                                .not_null = json_is_true(json_object_get(c, "not_null")),
+                                .dflt = text(c, "default"),
+                                .type_name = type,
+                                .typtype = domain ? 'd' : 'b',
+                                .base_oid = (uint32_t)number(c, "domain_of", (int32_t)oid),
+                                .base_typmod = number(c, "domain_typmod", -1),
+                                .base_name = type,
+                                .base_typtype = labels && !element ? 'e' : 'b',
+                                .elem_oid = element ? 1 : 0,
+                                .elem_name = element,
+                                .enum_labels = labels};
 }
 
 static void plan_table(struct kit *k, const json_t *golden)
