@@ -329,6 +329,12 @@ static struct wf_relation *find_relation(struct wf_decoder *d, struct wf_reader 
 /* ---- rows
  * ---------------------------------------------------------------------------------------- */
 
+static void fail_at(struct wf_reader *r, const char *at, const char *what)
+{
+    r->at = at;
+    wf_read_fail(r, what);
+}
+
 /* The one loop that runs per column: bounds are checked here, not through the reader's calls. */
 static void tuple(struct wf_reader *r, const struct wf_relation *rel, struct wf_col *row)
 {
@@ -342,27 +348,19 @@ static void tuple(struct wf_reader *r, const struct wf_relation *rel, struct wf_
     for (struct wf_col *col = row; col < row + ncols; col++) {
         uint32_t len = 0;
 
-        r->at = at; /* where a failure is reported */
-        if (at == end) {
-            wf_read_fail(r, "column kind");
-            return;
-        }
+        if (at == end)
+            return fail_at(r, at, "column kind");
         col->kind = (uint8_t)*at++;
         if (col->kind == WF_COL_TEXT || col->kind == WF_COL_BINARY) {
-            if (end - at < 4) {
-                wf_read_fail(r, "column length");
-                return;
-            }
+            if (end - at < 4)
+                return fail_at(r, at, "column length");
             memcpy(&len, at, sizeof(len));
             len = be32toh(len);
             at += sizeof(len);
-            if ((size_t)(end - at) < len) {
-                wf_read_fail(r, "column value");
-                return;
-            }
+            if ((size_t)(end - at) < len)
+                return fail_at(r, at, "column value");
         } else if (col->kind != WF_COL_NULL && col->kind != WF_COL_UNCHANGED) {
-            wf_read_fail(r, "unknown column kind");
-            return;
+            return fail_at(r, at, "unknown column kind");
         }
         col->data = at;
         col->len = len;

@@ -246,11 +246,12 @@ static enum wf_rc recover_file(const char *dir, const char *name, struct wf_err 
     return rename_done(dir, strtoull(name, NULL, 10), err);
 }
 
-static bool ends_with(const char *name, const char *suffix)
+/* Only names that open_part() makes: whatever else lies in the folder is somebody's. */
+static bool is_ours(const char *name, const char *suffix)
 {
-    size_t n = strlen(name), m = strlen(suffix);
+    size_t digits = strspn(name, "0123456789");
 
-    return n > m && strcmp(name + n - m, suffix) == 0;
+    return digits >= 12 && digits <= 18 && strcmp(name + digits, suffix) == 0;
 }
 
 /* Visit the files of a topic folder: recover the unfinished ones, find the highest number. */
@@ -265,11 +266,11 @@ static enum wf_rc scan_topic(const char *dir, bool recover, uint64_t *highest, s
     for (struct dirent *e; rc == WF_OK && (e = readdir(d)) != NULL;) {
         uint64_t number = strtoull(e->d_name, NULL, 10);
 
-        if (!ends_with(e->d_name, PART) && !ends_with(e->d_name, DONE))
+        if (!is_ours(e->d_name, PART) && !is_ours(e->d_name, DONE))
             continue;
         if (number > *highest)
             *highest = number;
-        if (recover && ends_with(e->d_name, PART))
+        if (recover && is_ours(e->d_name, PART))
             rc = recover_file(dir, e->d_name, err);
     }
     closedir(d);

@@ -50,8 +50,9 @@ void wf_avro_reader_free(struct wf_avro_reader *r)
 
 static enum wf_rc bad(struct walk *w, const char *what)
 {
-    return wf_err_set(w->err, WF_REJECT, "avro_data", "avro data: %s at byte %zu", what,
-                      (size_t)(w->p - w->start));
+    wf_err_set(w->err, WF_REJECT, "avro_data", "avro data: %s at byte %zu", what,
+               (size_t)(w->p - w->start));
+    return WF_REJECT;
 }
 
 /* ---- reading ---- */

@@ -28,12 +28,14 @@ static enum wf_rc compile(struct compiler *c, const json_t *j, const char *ns,
 
 static enum wf_rc bad(struct compiler *c, const char *what)
 {
-    return wf_err_set(c->err, WF_REJECT, "schema", "avro schema: %s", what);
+    wf_err_set(c->err, WF_REJECT, "schema", "avro schema: %s", what);
+    return WF_REJECT;
 }
 
 static enum wf_rc no_memory(struct compiler *c)
 {
-    return wf_err_set(c->err, WF_FATAL, "memory", "out of memory");
+    wf_err_set(c->err, WF_FATAL, "memory", "out of memory");
+    return WF_FATAL;
 }
 
 static struct wf_avro_node *new_node(struct compiler *c, enum wf_avro_kind kind, size_t n)
@@ -91,7 +93,8 @@ static enum wf_rc compile_reference(struct compiler *c, const char *name, const 
         *out = find_named(c, name);
     if (*out)
         return WF_OK;
-    return wf_err_set(c->err, WF_REJECT, "schema", "avro schema: unknown type \"%.100s\"", name);
+    wf_err_set(c->err, WF_REJECT, "schema", "avro schema: unknown type \"%.100s\"", name);
+    return WF_REJECT;
 }
 
 static enum wf_rc compile_union(struct compiler *c, const json_t *j, const char *ns,

@@ -180,7 +180,7 @@ void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_fi
 static void put_source(struct wf_buf *out, const char *enclosing)
 {
     wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Source\",");
-    if (!enclosing || strcmp(enclosing, PG_NAMESPACE))
+    if (!enclosing || strcmp(enclosing, PG_NAMESPACE) != 0)
         wf_buf_str(out, "\"namespace\":\"" PG_NAMESPACE "\",");
     wf_buf_str(out, source_fields);
 }

@@ -10,6 +10,7 @@
 #define SYNC_BYTES 16
 #define BLOCK_MAX (256 << 20)
 #define META_MAX (4 << 20)
+#define EMPTY_MAX 65536 /* records of no byte in one block; a damaged count could be 2^62 */
 
 struct file {
     FILE *in;
@@ -140,6 +141,8 @@ static enum wf_rc read_blocks(struct file *f, const struct wf_avro_reader *reade
             rc = damaged(f, "the last block is torn", err);
         else if (count < 0 || memcmp(end, marker, SYNC_BYTES) != 0)
             rc = damaged(f, "a block does not end with the file's sync marker", err);
+        else if ((uint64_t)count > block.len && count > EMPTY_MAX)
+            rc = damaged(f, "a block cannot hold as many records as it says", err);
         else
             rc = read_block(f, reader, &block, count, fn, arg, &stop, err);
     }

@@ -155,8 +155,8 @@ static unsigned char *put_sequence(const struct wf_envelope *e, unsigned char *p
         q = put_decimal(q, lsn);
         *q++ = '"';
     } else {
-        memcpy(q, "null", 4);
-        q += 4;
+        for (const char *s = "null"; *s; s++)
+            *q++ = (unsigned char)*s;
     }
     *q++ = ']';
     *p = (unsigned char)((q - text) * 2);

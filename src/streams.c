@@ -71,7 +71,7 @@ enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char 
 
     for (uint32_t i = 0; i < s->nclaims; i++) {
         c = &s->claims[i];
-        if (strcmp(c->topic, topic))
+        if (strcmp(c->topic, topic) != 0)
             continue;
         if (!strcmp(c->schema, schema) && !strcmp(c->table, table))
             return WF_OK;

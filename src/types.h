@@ -57,8 +57,8 @@ struct wf_type {
     uint32_t room, room_per_byte;
     void (*refine)(struct wf_coltype *t, const struct wf_type_in *in); /* by typmod; or NULL */
     enum wf_toast toast;
-    const char *zero; /* unknown NOT NULL column of a delete; strings as such, others as PG text */
     enum wf_dflt dflt;
+    const char *zero; /* unknown NOT NULL column of a delete; strings as such, others as PG text */
     const char *call; /* PG text that stands for a function call as default */
     const char *note; /* for docs/types.md */
 };

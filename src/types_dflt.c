@@ -127,7 +127,7 @@ static void put_java_float(struct wf_buf *out, double d, bool single)
         if (single ? strtof(text, NULL) == (float)d : strtod(text, NULL) == d)
             break;
     }
-    exp10 = atoi(strchr(text, 'e') + 1);
+    exp10 = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
     for (const char *s = text; *s != 'e'; s++)
         if (*s >= '0' && *s <= '9')
             digits[n++] = *s;
@@ -189,10 +189,18 @@ static bool put_float_json(struct wf_buf *out, const unsigned char *p, bool sing
     return true;
 }
 
+/* The inside of a string or bytes at @p. */
+static const unsigned char *inside(const unsigned char *p, size_t *n)
+{
+    *n = (size_t)get_long(p);
+    return p + long_len(p);
+}
+
 /* Return: false for a value that a JSON default cannot show. */
 static bool put_json(struct wf_buf *out, const char *base, const unsigned char *p)
 {
-    size_t skip = long_len(p);
+    const unsigned char *s;
+    size_t n;
 
     switch (base[0]) {
     case 'b':
@@ -200,13 +208,15 @@ static bool put_json(struct wf_buf *out, const char *base, const unsigned char *
             wf_buf_str(out, *p ? "true" : "false");
             return true;
         }
+        s = inside(p, &n);
         wf_buf_byte(out, '"');
-        put_latin1(out, p + skip, (size_t)get_long(p));
+        put_latin1(out, s, n);
         wf_buf_byte(out, '"');
         return true;
     case 's':
+        s = inside(p, &n);
         wf_buf_byte(out, '"');
-        wf_buf_json(out, (const char *)p + skip, (size_t)get_long(p));
+        wf_buf_json(out, (const char *)s, n);
         wf_buf_byte(out, '"');
         return true;
     case 'i':
@@ -237,7 +247,7 @@ static const char *default_text(const struct wf_type *row, const char *expr, str
 /* PostgreSQL prints a boolean default as true or false, the converter reads t or f. */
 static const char *as_value(const struct wf_coltype *t, const char *text)
 {
-    if (strcmp(t->avro.base, "boolean") || !strchr("tf", text[0]))
+    if (strcmp(t->avro.base, "boolean") != 0 || !strchr("tf", text[0]))
         return text;
     return text[0] == 't' ? "t" : "f";
 }

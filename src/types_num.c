@@ -450,7 +450,7 @@ WF_CONV(wf_conv_money)
     }
     if (!any || end - s != 3 || !is_digit(s[1]) || !is_digit(s[2]))
         return wf_conv_fail(why, WF_CONV_BAD);
-    v = v * 100 + (unsigned)(s[1] - '0') * 10u + (unsigned)(s[2] - '0');
+    v = v * 100 + (uint64_t)(s[1] - '0') * 10 + (uint64_t)(s[2] - '0');
     if (v > (uint64_t)INT64_MAX + neg)
         return wf_conv_fail(why, WF_CONV_BAD);
     return put_int64_bytes(p, (int64_t)(neg ? -v : v));

@@ -112,7 +112,8 @@ static const char *hstore_string(const char *s, const char *end, unsigned char *
         unsigned char c = (unsigned char)*s;
 
         if (c == '\\') {
-            if (++s == end || (*s != '"' && *s != '\\'))
+            s++;
+            if (s == end || (*s != '"' && *s != '\\'))
                 return NULL;
             *p++ = '\\';
             *p++ = (unsigned char)*s;
@@ -123,10 +124,11 @@ static const char *hstore_string(const char *s, const char *end, unsigned char *
             if (short_escape[c]) {
                 *p++ = (unsigned char)short_escape[c];
             } else {
-                memcpy(p, "u00", 3);
-                p[3] = (unsigned char)hex[c >> 4];
-                p[4] = (unsigned char)hex[c & 15];
-                p += 5;
+                *p++ = 'u';
+                *p++ = '0';
+                *p++ = '0';
+                *p++ = (unsigned char)hex[c >> 4];
+                *p++ = (unsigned char)hex[c & 15];
             }
         }
     }
@@ -141,13 +143,13 @@ static const char *hstore_pair(const char *s, const char *end, unsigned char **p
     if (s == end || *s != '"')
         return NULL;
     s = hstore_string(s, end, p);
-    if (!s || end - s < 3 || memcmp(s, "=>", 2))
+    if (!s || end - s < 3 || memcmp(s, "=>", 2) != 0)
         return NULL;
     s += 2;
     *(*p)++ = ':';
     if (*s == '"')
         return hstore_string(s, end, p);
-    if (end - s < 4 || memcmp(s, "NULL", 4))
+    if (end - s < 4 || memcmp(s, "NULL", 4) != 0)
         return NULL;
     memcpy(*p, "null", 4);
     *p += 4;
@@ -166,7 +168,7 @@ WF_CONV(wf_conv_hstore)
     while (s < end) {
         s = hstore_pair(s, end, &q);
         if (s && s < end) {
-            if (end - s < 3 || memcmp(s, ", ", 2))
+            if (end - s < 3 || memcmp(s, ", ", 2) != 0)
                 s = NULL;
             else
                 s += 2;

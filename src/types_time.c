@@ -369,7 +369,7 @@ static inline bool plain_stamp(const char *s)
         !bytes_within(b, load64("\x76\x76\x7f\x76\x76\x7f\x76\x76")) ||
         !bytes_within(c, load64("\x76\x76\x7f\x76\x76\x7f\x76\x76")))
         return false;
-    return memcmp(s, "0000", 4) && s[11] <= '2' && s[14] <= '5' && s[17] <= '5' &&
+    return memcmp(s, "0000", 4) != 0 && s[11] <= '2' && s[14] <= '5' && s[17] <= '5' &&
            (s[5] == '0' ? s[6] > '0' : s[5] == '1' && s[6] <= '2') &&
            (s[8] == '0' ? s[9] > '0' : s[8] <= '2' || (s[8] == '3' && s[9] <= '1')) &&
            (s[11] < '2' || s[12] <= '3');
@@ -378,10 +378,11 @@ static inline bool plain_stamp(const char *s)
 /* "2024-02-29 12:34:56.7+00" is nearly the wanted text already. NULL: not of that shape. */
 static unsigned char *put_plain_zoned(const char *s, size_t n, unsigned char *p, int digits)
 {
+    static const char zeros[7] = {'.', '0', '0', '0', '0', '0', '0'};
     size_t nfrac = n - 22; /* with its point */
     size_t len = 19u + (unsigned)(digits ? digits + 1 : 0) + 1u;
 
-    if (n < 22 || n > 29 || memcmp(s + n - 3, "+00", 3) || !plain_stamp(s) || nfrac == 1 ||
+    if (n < 22 || n > 29 || memcmp(s + n - 3, "+00", 3) != 0 || !plain_stamp(s) || nfrac == 1 ||
         nfrac > (unsigned)(digits ? digits + 1 : 0) || (nfrac && s[19] != '.'))
         return NULL;
     if (nfrac == 7) {
@@ -399,7 +400,7 @@ static unsigned char *put_plain_zoned(const char *s, size_t n, unsigned char *p,
     if (nfrac == 7) {
         memcpy(p + 19, s + 19, 7);
     } else {
-        memcpy(p + 19, ".000000", 7);
+        memcpy(p + 19, zeros, sizeof(zeros));
         memcpy(p + 19, s + 19, nfrac);
     }
     p[len - 1] = 'Z';
@@ -486,7 +487,7 @@ static int64_t read_clock_rest(struct reader *r)
     int64_t us;
 
     expect(r, ':');
-    us = two(r, 59) * 60 * SECOND_US;
+    us = two(r, 59) * INT64_C(60) * SECOND_US;
     expect(r, ':');
     us += two(r, 59) * SECOND_US;
     return us + fraction(r);

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness import Ferry, drop_slots
 
 from services import Kafka, Postgres, Process, Registry, default_run_dir
 from services.runtime import running
 
+_shared: dict[int, Postgres] = {}
 
 @pytest.fixture
 def run_dir(request: pytest.FixtureRequest) -> Path:
@@ -23,17 +25,28 @@ def run_dir(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def postgres_of() -> Iterator[Callable[[int], Postgres]]:
     """postgres_of(15): the one shared server of a major. Use databases and slots of your own there."""
-    servers: dict[int, Postgres] = {}
 
     def of(major: int) -> Postgres:
-        if major not in servers or not servers[major].alive:
-            servers[major] = Postgres(major)
-            servers[major].start()
-        return servers[major]
+        if major not in _shared or not _shared[major].alive:
+            _shared[major] = Postgres(major)
+            _shared[major].start()
+        return _shared[major]
 
     yield of
-    for server in servers.values():
+    for server in _shared.values():
         server.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_held() -> Iterator[None]:
+    """Ends the test's pipelines and drops their slots: a shared server has room for twenty."""
+    yield
+    for process in running():
+        if isinstance(process, Ferry):
+            process.kill9()
+    for server in _shared.values():
+        if server.alive:
+            drop_slots(server)
 
 
 @pytest.fixture(scope="session")

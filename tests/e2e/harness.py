@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import re
+import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastavro
+import psycopg2
 import yaml
 
 from services import Kafka, Postgres, Process, Registry, wait_until, walferry
@@ -128,6 +131,15 @@ class Ferry(Process):
         except TimeoutError as error:
             raise AssertionError(f"{error}{self.tail()}") from None
 
+    def checkpoint(self) -> tuple[int, int]:
+        """(position, generation) of its checkpoint file; zeros while there is none."""
+        return read_checkpoint(Path(self.config["state"]["dir"]) / "checkpoint")
+
+    def cpu_s(self) -> float:
+        """CPU time of all its threads so far, by the scheduler's nanosecond counters."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
     def refused(self, timeout: float = 30) -> tuple[int, str]:
         """Starts it and waits for its own end; returns exit code and last line of the log."""
         self.start()
@@ -152,6 +164,108 @@ class Ferry(Process):
     def topic(self, table: str, schema: str = "public") -> str:
         """The topic of a table."""
         return f"{self.pipeline}.{schema}.{table}"
+
+
+def kafka_ferry(
+    run_dir: Path, pg: Postgres, db: str, kafka: Kafka, registry: Registry | None, *,
+    source: Mapping[str, Any] | None = None, format: Mapping[str, Any] | None = None, **sink: Any,
+) -> Ferry:  # fmt: skip
+    """A pipeline into Kafka; further arguments are keys of its `sink` section."""
+    schemas = {"registry": registry.url} if registry else {}
+    return Ferry(
+        run_dir, pg, db, {"type": "kafka", "brokers": kafka.bootstrap, **sink},
+        source=source, format={**schemas, **(format or {})},
+    )  # fmt: skip
+
+
+def drop_slots(pg: Postgres) -> None:
+    """Ends whoever reads a slot of the server and drops them all."""
+
+    def gone() -> bool:
+        for name, pid in pg.sql("select slot_name, active_pid from pg_replication_slots"):
+            try:
+                if pid:
+                    pg.sql("select pg_terminate_backend(%s)", (pid,))
+                else:
+                    pg.sql("select pg_drop_replication_slot(%s)", (name,))
+            except psycopg2.Error:  # taken or gone in between
+                pass
+        return not pg.sql("select 1 from pg_replication_slots")
+
+    wait_until(gone, 20, "the slots to be dropped")
+
+
+# src/checkpoint.c, struct record, without its CRC
+_CHECKPOINT = struct.Struct("=8sIIQQQqII64s")
+
+
+def _crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def read_checkpoint(path: Path) -> tuple[int, int]:
+    """(position, generation) of the newest valid copy in a checkpoint file; zeros while there is none."""
+    data = path.read_bytes() if path.exists() else b""
+    newest = (0, 0)
+    for at in (0, 4096):
+        record = data[at : at + _CHECKPOINT.size]
+        crc = data[at + _CHECKPOINT.size : at + _CHECKPOINT.size + 4]
+        if len(crc) < 4 or int.from_bytes(crc, "little") != _crc32c(record):
+            continue
+        magic, version, _state, generation, _system, position_, *_ = _CHECKPOINT.unpack(record)
+        assert (magic, version) == (b"WALFERRY", 1)
+        if generation > newest[1]:
+            newest = (position_, generation)
+    return newest
+
+
+class Sampler:
+    """Looks every 100 ms whether the slot's confirmed position is at or before the checkpoint.
+
+    The slot is read first: the checkpoint only grows, so what it holds afterwards must not be less.
+    """
+
+    def __init__(self, ferry: Ferry, every: float = 0.1):
+        self.ferry, self.every = ferry, every
+        self.samples = 0
+        self.ahead: list[tuple[int, int]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Sampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        assert not self.ahead, f"the slot is past the checkpoint: {self.ahead[:3]}"
+        assert self.samples, "nothing was sampled"
+
+    def _run(self) -> None:
+        connection = None
+        while not self._stop.wait(self.every):
+            try:
+                connection = connection or self.ferry.pg.connect()
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "select confirmed_flush_lsn from pg_replication_slots where slot_name = %s",
+                        (self.ferry.pipeline,),
+                    )
+                    row = cursor.fetchone()
+            except psycopg2.Error:  # the server is down at the moment
+                connection = None
+                continue
+            saved, generation = self.ferry.checkpoint()
+            if row and generation > 1:  # before that the slot is being made
+                self.samples += 1
+                if lsn(row[0]) > saved:
+                    self.ahead.append((lsn(row[0]), saved))
 
 
 def database(pg: Postgres, sql: str = "") -> str:
@@ -211,50 +325,201 @@ def topic_events(kafka: Kafka, decode: Decoder, topic: str) -> Iterator[tuple[An
         yield decode(record.key), decode(record.value)
 
 
-def check_order(kafka: Kafka, decode: Decoder, topic: str) -> tuple[int, int]:
-    """Per partition the positions grow, or go back to repeat the same run (delivery.md §2.1).
+class Event(NamedTuple):
+    """What tells one change from every other: the same whenever it is repeated."""
 
-    Returns (distinct events, repeats).
+    xid: int
+    lsn: int
+    op: str
+    key: str
+    after: str
+
+    @property
+    def row(self) -> Any:
+        """The row after the change, None after a delete."""
+        return json.loads(self.after)
+
+
+TOMBSTONE = "tombstone"
+
+
+class Journal:
+    """A topic or a folder of files as a run of distinct events per partition.
+
+    It is exact about repeats (delivery.md §2.1): a partition may go back to the first event of a
+    transaction it had already, and then the very same run has to come again before anything new.
     """
-    seen: dict[int, list[tuple]] = {}
-    repeats = 0
-    at: dict[int, int] = {}
-    for record in kafka.stream(topic):
-        value = decode(record.value)
+
+    def __init__(self, name: str):
+        self.name = name
+        self.runs: dict[int, list[Event]] = {}
+        self.repeats = 0
+        self.rows: dict[str, dict[str, Any]] = {}  # what a consumer has who applies every record
+        self._index: dict[int, dict[Event, int]] = {}
+        self._at: dict[int, int] = {}
+        self._before: dict[int, tuple[int, int]] = {}
+
+    @classmethod
+    def of_topic(cls, kafka: Kafka, decode: "Decoder", topic: str) -> "Journal":
+        """Reads a topic to its end."""
+        journal = cls(topic)
+        for record in kafka.stream(topic):
+            journal.add(record.partition, decode(record.key), decode(record.value), record.offset)
+        return journal
+
+    @classmethod
+    def of_values(cls, name: str, values: Iterable[dict[str, Any]], key: str = "id") -> "Journal":
+        """Takes values without keys, as the file sink writes them."""
+        journal = cls(name)
+        for number, value in enumerate(values):
+            journal.add(0, {key: (value["after"] or value["before"])[key]}, value, number)
+        return journal
+
+    def add(self, partition: int, key: Any, value: dict[str, Any] | None, offset: int) -> None:
+        """Takes the next record of a partition; AssertionError when it cannot stand there."""
+        name = json.dumps(key, sort_keys=True, default=str)
+        if value is None or value["op"] == "d":
+            self.rows.pop(name, None)
+        else:
+            self.rows[name] = value["after"]
+        event = _event(name, value)
+        run = self.runs.setdefault(partition, [])
+        index = self._index.setdefault(partition, {})
+        at = self._at.get(partition, 0)
+        where = f"{self.name}/{partition}@{offset}: {event}"
+        if at < len(run) and run[at] == event:  # inside a repeat
+            self.repeats += 1
+        elif event.op != TOMBSTONE and index.get(event, len(run)) < at:
+            at = index[event]
+            assert at == 0 or run[at - 1].xid != event.xid, f"{where} goes back into a transaction"
+            self.repeats += 1
+        else:
+            assert at == len(run), f"{where} is no repeat of {run[at]}"
+            self._new(partition, event, value, where)
+        self._at[partition] = at + 1
+
+    def _new(self, partition: int, event: Event, value: dict[str, Any] | None, where: str) -> None:
+        run, index = self.runs[partition], self._index[partition]
         if value is None:
-            continue
-        identity = (*position(value), value["op"], json.dumps(value["after"], sort_keys=True, default=str))
-        run = seen.setdefault(record.partition, [])
-        index = at.get(record.partition, len(run))
-        if index < len(run):  # inside a repeat: it must be the same run again
-            if run[index] == identity:
-                at[record.partition] = index + 1
-                repeats += 1
-                continue
-            assert False, f"{topic}/{record.partition}@{record.offset}: a repeat differs"
-        if run and identity[:2] <= run[-1][:2] and identity in run[-200000:]:
-            back = len(run) - 1 - run[::-1].index(identity)
-            at[record.partition] = back + 1
-            repeats += 1
-            continue
-        assert not run or identity[0] >= run[-1][0], (
-            f"{topic}/{record.partition}@{record.offset}: {identity[:2]} after {run[-1][:2]}"
-        )
-        run.append(identity)
-        at[record.partition] = len(run)
-    return sum(len(run) for run in seen.values()), repeats
+            assert run and (run[-1].op, run[-1].key) == ("d", event.key), f"{where} follows no delete"
+        else:
+            assert event not in index, f"{where} came before"
+            before, own = position(value)
+            if before:  # unknown for the first transaction of a connection
+                last = self._before.get(partition, (0, 0))
+                assert (before, own) >= last, f"{where}: {(before, own)} after {last}"
+                self._before[partition] = (before, own)
+            index[event] = len(run)
+        run.append(event)
+
+    def events(self) -> Iterator[Event]:
+        """The distinct events without tombstones; in order within a partition."""
+        for run in self.runs.values():
+            yield from (event for event in run if event.op != TOMBSTONE)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.events())
+
+
+def _event(key: str, value: dict[str, Any] | None) -> Event:
+    if value is None:
+        return Event(0, 0, TOMBSTONE, key, "null")
+    source = value["source"]
+    after = json.dumps(value["after"], sort_keys=True, default=str)
+    return Event(source["txId"], source["lsn"], value["op"], key, after)
+
+
+# ---------------------------------------------------------------- the oracle
+
+
+class Change(NamedTuple):
+    """A committed change of a table of Load."""
+
+    xid: int
+    op: str
+    id: int
+    n: int | None
+    t: str | None
+
+
+_DECODED = re.compile(r"table public\.(\w+): (INSERT|UPDATE|DELETE): (.*)", re.S)
+_ROW = re.compile(r"id\[bigint\]:(-?\d+)(?: n\[integer\]:(-?\d+) t\[text\]:(?:'(\w*)'|null))?")
+
+
+class Oracle:
+    """A second slot, of test_decoding: what the server says was committed, in commit order."""
+
+    def __init__(self, pg: Postgres, database: str):
+        self.pg, self.database, self.slot = pg, database, unique("oracle")
+        pg.sql(f"select pg_create_logical_replication_slot('{self.slot}', 'test_decoding')", dbname=database)
+
+    def changes(self) -> dict[str, list[Change]]:
+        """By table, everything committed since the last call. A key change is delete and create."""
+        found: dict[str, list[Change]] = {}
+        xid = 0
+        for (line,) in self.pg.sql(
+            f"select data from pg_logical_slot_get_changes('{self.slot}', null, null, "
+            "'include-xids', '1', 'skip-empty-xacts', '1')",
+            dbname=self.database,
+        ):
+            if line.startswith("BEGIN "):
+                xid = int(line[6:])
+            elif match := _DECODED.fullmatch(line):
+                table, kind, text = match.groups()
+                old, _, new = text.rpartition("new-tuple: ")
+                op = {"INSERT": "c", "UPDATE": "u", "DELETE": "d"}[kind]
+                row = _ROW.match(new)
+                assert row, line
+                if old:
+                    gone = re.match(r"old-key: id\[bigint\]:(-?\d+)", old)
+                    assert gone, line
+                    found.setdefault(table, []).append(Change(xid, "d", int(gone[1]), None, None))
+                    op = "c"
+                n = None if op == "d" else int(row[2])
+                found.setdefault(table, []).append(Change(xid, op, int(row[1]), n, None if op == "d" else row[3]))
+        return found
+
+
+def by_key(changes: Iterable[Change]) -> dict[int, list[Change]]:
+    """The history of every key."""
+    found: dict[int, list[Change]] = {}
+    for change in changes:
+        found.setdefault(change.id, []).append(change)
+    return found
+
+
+def as_change(event: Event) -> Change:
+    """An event of a table of Load, as the oracle tells it."""
+    row = event.row or {}
+    return Change(event.xid, event.op, json.loads(event.key)["id"], row.get("n"), row.get("t"))
+
+
+def assert_whole(journal: Journal, committed: list[Change], rows: dict[str, dict[str, Any]]) -> None:
+    """I1, I3, I5, I6: every committed change and none else, each key in commit order, the table as it is."""
+    wanted, got = by_key(committed), by_key(map(as_change, journal.events()))
+    lost = {c for history in wanted.values() for c in history} - {c for h in got.values() for c in h}
+    assert not lost, f"{journal.name}: {len(lost)} of {len(committed)} lost, as {min(lost)}"
+    for key in wanted.keys() | got.keys():
+        assert got.get(key, []) == wanted.get(key, []), f"{journal.name}: key {key}"
+    assert journal.rows == rows, f"{journal.name}: the table rebuilt is not the table"
 
 
 # ---------------------------------------------------------------- load
 
 
 class Load:
-    """Writers that insert, update and delete rows of `table(id bigint primary key, n int, t text)`."""
+    """Writers that change rows of `table(id bigint primary key, n int, t text)`; one seed is one mix.
+
+    `tables` has a word per writer; two writers of one table meet on the same keys. There are inserts,
+    updates, deletes, key changes, savepoints rolled back and whole transactions rolled back.
+    """
 
     DDL = "create table {0} (id bigint primary key, n int not null, t text)"
 
-    def __init__(self, pg: Postgres, database: str, tables: tuple[str, ...] = ("a", "b"), pause: float = 0.001):
-        self.pg, self.database, self.tables, self.pause = pg, database, tables, pause
+    def __init__(
+        self, pg: Postgres, database: str, tables: tuple[str, ...] = ("a", "b"), pause: float = 0.001, seed: int = 0
+    ):
+        self.pg, self.database, self.tables, self.pause, self.seed = pg, database, tables, pause, seed
         self.committed = 0  # transactions
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -279,50 +544,57 @@ class Load:
         while True:
             try:
                 return self.pg.connect(self.database)
-            except Exception:
+            except psycopg2.Error:
                 if time.monotonic() > deadline or self._stop.is_set():
                     raise
                 time.sleep(0.05)
 
     def _write(self, table: str, number: int) -> None:
-        import random
-
-        rng = random.Random(number)
+        rng = random.Random(self.seed * 1000 + number)
         top = 0
         connection = self._connect()
         while not self._stop.is_set():
+            text, top = _statement(rng, table, number, top)
             try:
                 with connection.cursor() as cursor:
-                    what = rng.random()
-                    if what < 0.5 or top == 0:
-                        rows = rng.randint(1, 20)
-                        cursor.execute(
-                            f"insert into {table} select i, i, repeat('x', 20) "
-                            "from generate_series(%s, %s) i on conflict do nothing",
-                            (top + 1, top + rows),
-                        )
-                        top += rows
-                    elif what < 0.85:
-                        cursor.execute(
-                            f"update {table} set n = n + 1, t = md5(n::text) where id = %s",
-                            (rng.randint(1, top),),
-                        )
-                    else:
-                        cursor.execute(f"delete from {table} where id = %s", (rng.randint(1, top),))
+                    cursor.execute(text)
                 self.committed += 1
                 time.sleep(self.pause)
-            except Exception as error:
-                if "syntax" in str(error):
-                    self.errors.append(error)
-                    return
+            except (psycopg2.errors.SyntaxError, psycopg2.errors.UndefinedTable) as error:
+                self.errors.append(error)
+                return
+            except psycopg2.Error:
                 if self._stop.is_set():
                     return
                 try:
                     connection.close()
                     connection = self._connect()
-                except Exception as reconnect:
-                    self.errors.append(reconnect)
+                except psycopg2.Error as error:
+                    self.errors.append(error)
                     return
+
+
+def _statement(rng: random.Random, table: str, writer: int, top: int) -> tuple[str, int]:
+    """A transaction's text, and the highest key it may have made."""
+    one = rng.randint(1, max(top, 1))
+    rows = rng.randint(1, 20)
+    update = f"update {table} set n = n + 1, t = md5(n::text) where id = {one}"
+    insert = (
+        f"insert into {table} select i, i, repeat('x', 20) from generate_series({top + 1}, {top + rows}) i "
+        "on conflict do nothing"
+    )
+    what = rng.random()
+    if what < 0.45 or top == 0:
+        return insert, top + rows
+    if what < 0.78:
+        return update, top
+    if what < 0.88:
+        return f"delete from {table} where id = {one}", top
+    if what < 0.91:  # to a key nobody has, out of every other writer's way
+        return f"update {table} set id = id + {(writer + 1) * 10**9} where id = {one}", top
+    if what < 0.96:
+        return f"begin; {update}; savepoint s; {insert}; delete from {table} where id = {one}; rollback to s; commit", top
+    return f"begin; {insert}; {update}; rollback", top
 
 
 def table_rows(pg: Postgres, database: str, table: str, key: str = "id") -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from harness import Ferry, database
+from harness import Ferry, database, kafka_ferry
 
 from services import Kafka, Postgres, Registry, wait_until
 
@@ -189,12 +189,6 @@ def test_a_full_disk_under_the_file_sink_loses_nothing(postgres, run_dir):
 
 
 # ---------------------------------------------------------------- Kafka and the registry
-
-
-def kafka_ferry(run_dir, pg, db, kafka, registry, **sink) -> Ferry:
-    return Ferry(
-        run_dir, pg, db, {"type": "kafka", "brokers": kafka.bootstrap, **sink}, format={"registry": registry.url}
-    )
 
 
 def test_an_unreachable_broker_at_the_start(postgres, run_dir, registry):

@@ -155,6 +155,31 @@ Test(checkpoint, saved_without_loading_first_is_still_the_newest)
     expect_lsn(4);
 }
 
+/* A daemon that lost the slot without knowing it must not turn its successor's position back. */
+Test(checkpoint, of_another_daemon_is_not_written_over)
+{
+    struct wf_checkpoint_store *successor;
+    struct wf_checkpoint cp;
+
+    save(1);
+    cr_assert_eq(wf_checkpoint_open(in_tmpdir("state"), &successor, &err), WF_OK);
+    cr_assert_eq(wf_checkpoint_load(successor, &cp, &err), WF_OK);
+    save(2); /* not seen by the successor yet */
+    cp.lsn = 3;
+    cr_expect_eq(wf_checkpoint_save(successor, &cp, &err), WF_RETRY);
+    cr_expect_str_eq(err.code, "checkpoint_taken");
+
+    cr_assert_eq(wf_checkpoint_load(successor, &cp, &err), WF_OK);
+    cr_expect_eq(cp.lsn, 2);
+    cp.lsn = 3;
+    cr_expect_eq(wf_checkpoint_save(successor, &cp, &err), WF_OK);
+    cr_expect_eq(try_save(4), WF_RETRY);
+    cr_expect_str_eq(err.code, "checkpoint_taken");
+    expect_lsn(3); /* and with it the right to go on */
+    save(5);
+    wf_checkpoint_close(successor);
+}
+
 Test(checkpoint, is_for_our_eyes_only)
 {
     struct stat st;

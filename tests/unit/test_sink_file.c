@@ -302,6 +302,18 @@ Test(sink_file_options, name_a_folder_that_can_be_used)
     ops->close(NULL);
 }
 
+Test(sink_file, shares_its_folder_with_no_other_writer)
+{
+    struct wf_sink *s = NULL;
+
+    cr_expect_eq(ops->open(&s, sink_conf, &env, &err), WF_RETRY);
+    cr_expect_str_eq(err.code, "sink_locked");
+    cr_expect(strstr(err.text, "hint: "), "%s", err.text);
+    kit_close(ops);
+    kit_open(ops);
+    publish_and_wait(&orders, "a");
+}
+
 static char findings[512];
 
 static void report(void *arg, const char *level, const char *what, const char *cure)
@@ -501,6 +513,7 @@ Test(sink_file, leaves_nothing_when_not_even_the_header_fits)
 Test(sink_file, tries_again_when_its_folder_went_away)
 {
     kit_wait_worker();
+    cr_assert_eq(unlink(in_tmpdir("out/.lock")), 0);
     cr_assert_eq(rmdir(in_tmpdir("out")), 0);
     publish(&orders, "a");
     for (uint64_t end = wf_mono_us() + 5000000; wf_mono_us() < end;) {

@@ -677,6 +677,7 @@ Test(types, defaults_of_a_real_run)
         {701, -1, "'1e+20'::numeric", "1.0E20"},
         {701, -1, "0.00001", "1.0E-5"},
         {701, -1, "100", "100.0"},
+        {700, -1, "'-9.2233678e+20'::real", "-9.223368E20"},
         {701, -1, "'NaN'::double precision", NULL},
         {16, -1, "true", "true"},
         {16, -1, "false", "false"},
