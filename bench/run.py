@@ -110,6 +110,15 @@ def threads_cpu_us(pid: int) -> dict[str, int]:
     return found
 
 
+def peak_rss_kb(pid: int) -> int:
+    """The highest RSS so far; getrusage's would include this program before exec."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found.group(1)) if found else 0
+
+
 def run_command(argv: list[str], env: dict[str, str] | None = None, output: Any = None) -> dict[str, Any]:
     """Runs a client to its end: wall time, CPU, highest RSS, CPU by thread, log."""
     began = time.monotonic()
@@ -117,11 +126,14 @@ def run_command(argv: list[str], env: dict[str, str] | None = None, output: Any 
     with open(log, "wb") as err:
         child = subprocess.Popen(argv, stdout=output or subprocess.PIPE, stderr=err, env={**os.environ, **(env or {})})
     threads: dict[str, int] = {}
+    rss = 0
     while True:
         pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         if pid:
             break
         threads = threads_cpu_us(child.pid) or threads
+        if time.monotonic() - began > 0.05:  # exec has happened by then
+            rss = max(rss, peak_rss_kb(child.pid))
         if time.monotonic() - began > 600:
             child.kill()
             raise SystemExit(f"{argv[0]} does not end: {log.read_text()[-2000:]}")
@@ -133,7 +145,7 @@ def run_command(argv: list[str], env: dict[str, str] | None = None, output: Any 
     return {
         "wall": time.monotonic() - began,
         "cpu_us": int((usage.ru_utime + usage.ru_stime) * 1e6),
-        "rss_kb": usage.ru_maxrss,
+        "rss_kb": rss,
         "threads": threads,
         "out": out,
         "log": log.read_text(),

@@ -23,6 +23,7 @@ struct wf_decoder {
     struct oid_map types;     /* char *: name */
     struct wf_relation *last; /* most changes are of the same table as the one before */
     struct wf_txn txn;
+    uint64_t last_end_lsn; /* of the transaction before, or where the stream began */
     bool in_txn;
     char origin[512];
     struct wf_relation **truncated;
@@ -126,13 +127,10 @@ static enum wf_rc no_memory(struct wf_err *err)
 
 static void begin(struct wf_decoder *d, struct wf_reader *r, struct wf_change *out)
 {
-    uint64_t prev = d->txn.final_lsn;
-
     if (d->in_txn)
         wf_read_fail(r, "Begin inside a transaction");
-    d->txn = (struct wf_txn){.final_lsn = wf_read_u64(r, "final LSN")};
-    if (prev < d->txn.final_lsn) /* else the stream went back to the checkpoint */
-        d->txn.prev_final_lsn = prev;
+    d->txn =
+        (struct wf_txn){.final_lsn = wf_read_u64(r, "final LSN"), .prev_end_lsn = d->last_end_lsn};
     d->txn.commit_us = (int64_t)wf_read_u64(r, "commit time") + PG_EPOCH_US;
     d->txn.xid = wf_read_u32(r, "xid");
     d->in_txn = true;
@@ -151,6 +149,7 @@ static void commit(struct wf_decoder *d, struct wf_reader *r, struct wf_change *
     d->txn.commit_us = (int64_t)wf_read_u64(r, "commit time") + PG_EPOCH_US;
     if (!r->what && (commit_lsn != d->txn.final_lsn || d->txn.end_lsn <= commit_lsn))
         wf_read_fail(r, "commit LSN differs from its Begin");
+    d->last_end_lsn = d->txn.end_lsn;
     d->in_txn = false;
     out->kind = WF_CHANGE_COMMIT;
 }
@@ -494,13 +493,14 @@ static enum wf_rc decode(struct wf_decoder *d, const struct wf_msg *msg, struct 
     return rc;
 }
 
-static void reset(struct wf_decoder *d)
+static void reset(struct wf_decoder *d, uint64_t start_lsn)
 {
     map_clear(&d->relations, free_relation);
     map_clear(&d->types, free);
     d->last = NULL;
     d->in_txn = false;
     d->txn.origin = NULL;
+    d->last_end_lsn = start_lsn;
 }
 
 static enum wf_rc open(struct wf_decoder **self, struct wf_err *err)
@@ -513,7 +513,7 @@ static void close(struct wf_decoder *d)
 {
     if (!d)
         return;
-    reset(d);
+    reset(d, 0);
     free(d->truncated);
     free(d);
 }

@@ -145,19 +145,28 @@ class Topics:
             {
                 "bootstrap.servers": self.kafka.bootstrap,
                 "group.id": "demo",
-                "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
-                "topic.metadata.refresh.interval.ms": 300,
-                "allow.auto.create.topics": False,
+                "fetch.wait.max.ms": 50,
             }
         )
-        self.consumer.subscribe([r"^shop\.public\..*"])
+        self.assigned: set[str] = set()
+
+    def _assign_new_topics(self) -> None:
+        """From their first record on, as soon as walferry has made them."""
+        from confluent_kafka import TopicPartition
+
+        new = {name for name in self.consumer.list_topics(timeout=10).topics if name.startswith("shop.public.")}
+        if new := new - self.assigned:
+            self.assigned |= new
+            self.consumer.incremental_assign([TopicPartition(name, 0, 0) for name in sorted(new)])
 
     def poll(self, printing: bool) -> None:
         """Takes in the records that arrived since the last call."""
         from confluent_kafka.serialization import MessageField, SerializationContext
 
-        while (messages := self.consumer.consume(5000, 0.3)) != []:
+        self._assign_new_topics()
+        # While the traffic is watched, what is there now; in the end, until nothing comes any more.
+        while messages := self.consumer.consume(500 if printing else 10000, 0.1 if printing else 2):
             for message in messages:
                 if message.error() or message.value() is None:
                     continue
@@ -165,6 +174,8 @@ class Topics:
                 self.values.append(self.deserialize(message.value(), context))
                 if printing:
                     show(self.values[-1])
+            if printing:
+                break
 
 
 def identity(value: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ struct wf_txn {
     uint32_t xid;
     const char *origin; /* replication origin, NULL for local transactions */
     uint64_t origin_lsn;
-    uint64_t prev_final_lsn; /* final_lsn of the transaction before, 0 when unknown */
+    uint64_t prev_end_lsn; /* end_lsn of the transaction before, or where the stream began */
 };
 
 struct wf_change {

@@ -28,8 +28,9 @@ struct wf_decoder_ops {
      * (Relation, Type, Origin); WF_FATAL: malformed, @err names what and the byte offset. */
     enum wf_rc (*decode)(struct wf_decoder *self, const struct wf_msg *msg, struct wf_change *out,
                          struct wf_err *err);
-    /* required. A new connection: half a transaction and all relations are forgotten. */
-    void (*reset)(struct wf_decoder *self);
+    /* required. A new connection that reads from @start_lsn on: half a transaction and all
+     * relations are forgotten. */
+    void (*reset)(struct wf_decoder *self, uint64_t start_lsn);
     /* required; NULL is fine */
     void (*close)(struct wf_decoder *self);
 };

@@ -250,7 +250,7 @@ void wf_encoder_unready(struct wf_encoder *e)
 
 /* ---- events ---- */
 
-static void put_frame(const struct wf_encoder *e, struct wf_buf *b, int32_t id)
+static inline void put_frame(const struct wf_encoder *e, struct wf_buf *b, int32_t id)
 {
     const uint32_t v = (uint32_t)id;
     const unsigned char frame[FRAME_LEN] = {0, (unsigned char)(v >> 24), (unsigned char)(v >> 16),
@@ -271,8 +271,8 @@ static enum wf_rc put_key(struct wf_encoder *e, const struct wf_change *c, const
 }
 
 /* Another event of @stream whose key and value start at these offsets. */
-static void add_event(struct wf_encoder *e, const struct wf_change *c, struct wf_stream *stream,
-                      char op, size_t key, size_t value)
+static inline void add_event(struct wf_encoder *e, const struct wf_change *c,
+                             struct wf_stream *stream, char op, size_t key, size_t value)
 {
     struct wf_event *ev = &e->ev[e->nev];
 
@@ -289,8 +289,8 @@ static void add_event(struct wf_encoder *e, const struct wf_change *c, struct wf
 }
 
 /* source, transaction, op, ts_ms, ts_us */
-static enum wf_rc put_end(struct wf_encoder *e, const struct wf_change *c, char op,
-                          struct wf_err *err)
+static inline enum wf_rc put_end(struct wf_encoder *e, const struct wf_change *c, char op,
+                                 struct wf_err *err)
 {
     const struct wf_plan *plan = c->rel->plan;
     unsigned char *p;
@@ -529,8 +529,8 @@ static enum wf_rc render_json(struct wf_encoder *e, struct wf_err *err)
 }
 
 /* The buffers stay where they are from here on. */
-static enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c, struct wf_events *out,
-                         struct wf_err *err)
+static inline enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c,
+                                struct wf_events *out, struct wf_err *err)
 {
     const unsigned char *keys = e->key.data, *values = e->value.data;
 

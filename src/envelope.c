@@ -89,9 +89,9 @@ static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t com
         b->len = (size_t)(wf_put_long(b->data + b->len, floor_ms(commit_us)) - b->data);
     wf_buf_put(b, e->fixed.data + e->fixed_split, e->fixed.len - e->fixed_split);
     wf_buf_byte(b, 2); /* sequence: branch 1 */
-    if (txn && txn->prev_final_lsn)
+    if (txn && txn->prev_end_lsn)
         snprintf((char *)e->txn.sequence, sizeof(e->txn.sequence), "[\"%llu\",",
-                 (unsigned long long)txn->prev_final_lsn);
+                 (unsigned long long)txn->prev_end_lsn);
     else
         snprintf((char *)e->txn.sequence, sizeof(e->txn.sequence), "[null,");
     e->txn.sequence_len = strlen((char *)e->txn.sequence);
@@ -102,7 +102,7 @@ static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t com
     e->txn.valid = txn != NULL;
     if (txn) {
         e->txn.final_lsn = txn->final_lsn;
-        e->txn.prev_final_lsn = txn->prev_final_lsn;
+        e->txn.prev_end_lsn = txn->prev_end_lsn;
         e->txn.commit_us = txn->commit_us;
         e->txn.xid = txn->xid;
     }
@@ -114,7 +114,7 @@ bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t 
     if (e->now.us != now_us)
         set_now(e, now_us);
     if (txn && e->txn.valid && e->txn.final_lsn == txn->final_lsn && e->txn.xid == txn->xid &&
-        e->txn.commit_us == txn->commit_us && e->txn.prev_final_lsn == txn->prev_final_lsn)
+        e->txn.commit_us == txn->commit_us && e->txn.prev_end_lsn == txn->prev_end_lsn)
         return true;
     return set_txn(e, txn, txn ? txn->commit_us : now_us);
 }
@@ -129,17 +129,15 @@ static unsigned char *put_decimal(unsigned char *p, uint64_t v)
     unsigned char digits[40] = {0};
     size_t at = 20; /* of the first digit so far */
 
-    while (v >= 100) {
-        at -= 2;
-        memcpy(digits + at, pairs + v % 100 * 2, 2);
-        v /= 100;
+    for (; v >= 100; v /= 100) {
+        const char *pair = pairs + v % 100 * 2;
+
+        digits[--at] = (unsigned char)pair[1];
+        digits[--at] = (unsigned char)pair[0];
     }
-    if (v >= 10) {
-        at -= 2;
-        memcpy(digits + at, pairs + v * 2, 2);
-    } else {
-        digits[--at] = (unsigned char)('0' + v);
-    }
+    if (v >= 10)
+        digits[--at] = (unsigned char)pairs[v * 2 + 1];
+    digits[--at] = (unsigned char)(v >= 10 ? pairs[v * 2] : '0' + (char)v);
     memcpy(p, digits + at, 20);
     return p + (20 - at);
 }

@@ -12,7 +12,7 @@ struct wf_envelope {
     size_t fixed_split;
     struct {
         bool valid;
-        uint64_t final_lsn, prev_final_lsn;
+        uint64_t final_lsn, prev_end_lsn;
         int64_t commit_us;
         uint32_t xid;
         struct wf_buf head;         /* version ... db, branch of sequence */

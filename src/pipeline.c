@@ -138,11 +138,11 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     uint64_t read_lsn = wf_delivery_read_lsn(p->delivery);
     enum wf_rc rc = WF_OK;
 
-    p->decoder_ops->reset(p->decoder);
     wf_delivery_abandon(p->delivery);
     if (read_lsn < cp->lsn)
         wf_delivery_reset(p->delivery, cp->lsn);
     p->start_lsn = wf_delivery_read_lsn(p->delivery);
+    p->decoder_ops->reset(p->decoder, p->start_lsn);
     wf_progress_start(p->progress, cp);
     if (!p->encoder) {
         enum wf_framing framing =
@@ -373,6 +373,8 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     p->now_us = wf_wall_us();
     if (retry_due)
         rc = follow_lock(p, err);
+    if (rc == WF_OK && p->sink && p->stage != EMPTY) /* its answer may be what a change waits for */
+        rc = p->sink_ops->poll(p->sink, err);
     if (rc == WF_OK && reading && retry_due)
         rc = read_some(p, &from_sink, err);
     if (rc == WF_OK) {

@@ -225,10 +225,22 @@ struct answer {
     char message[400];
 };
 
+/* Foreign text may hold any byte: what could end the line or colour the terminal becomes a blank.
+ */
+static void one_line(char *out, size_t size, const char *text, size_t len)
+{
+    size_t n = 0;
+
+    for (; n < len && n + 1 < size; n++)
+        out[n] = (unsigned char)text[n] < ' ' ? ' ' : text[n];
+    out[n] = '\0';
+}
+
 static void parse_answer(const struct wf_http_req *req, struct answer *out)
 {
-    json_t *json = json_loadb((const char *)req->answer.data, req->answer.len, 0, NULL);
-    const char *message;
+    json_t *json =
+        json_loadb((const char *)req->answer.data, req->answer.len, JSON_ALLOW_NUL, NULL);
+    const json_t *message = json_object_get(json, "message");
     json_int_t id;
 
     *out = (struct answer){0};
@@ -236,12 +248,11 @@ static void parse_answer(const struct wf_http_req *req, struct answer *out)
     if (id > 0 && id <= INT32_MAX)
         out->id = (int32_t)id;
     out->code = (int)json_integer_value(json_object_get(json, "error_code"));
-    message = json_string_value(json_object_get(json, "message"));
-    snprintf(out->message, sizeof(out->message), "%s", message ? message : "no explanation");
-    for (char *c = out->message; *c; c++) {
-        if ((unsigned char)*c < ' ')
-            *c = ' ';
-    }
+    if (json_is_string(message))
+        one_line(out->message, sizeof(out->message), json_string_value(message),
+                 json_string_length(message));
+    else
+        one_line(out->message, sizeof(out->message), "no explanation", 14);
     json_decref(json);
 }
 
@@ -470,7 +481,8 @@ enum wf_rc wf_registry_schema(const struct wf_format_conf *conf, int32_t id, cha
     wf_buf_init(&b.body, 4 << 20);
     snprintf(path, sizeof(path), "schemas/ids/%d", id);
     rc = get(conf, path, &b, err);
-    json = rc == WF_OK ? json_loadb((const char *)b.body.data, b.body.len, 0, NULL) : NULL;
+    json = rc == WF_OK ? json_loadb((const char *)b.body.data, b.body.len, JSON_ALLOW_NUL, NULL)
+                       : NULL;
     schema = json_string_value(json_object_get(json, "schema"));
     *text = schema ? strdup(schema) : NULL;
     if (rc == WF_OK && !*text)

@@ -75,8 +75,8 @@ static inline bool parse_digits(const char *s, size_t n, uint64_t *out)
     return n - 1 < 19 && long_digits(s, n, out);
 }
 
-static inline unsigned char *put_int(const char *s, size_t n, unsigned char *p,
-                                     enum wf_conv_why *why, uint64_t max)
+static inline __attribute__((always_inline)) unsigned char *
+put_int(const char *s, size_t n, unsigned char *p, enum wf_conv_why *why, uint64_t max)
 {
     uint64_t v;
 
@@ -226,7 +226,7 @@ static bool parse_float(const char *s, size_t n, float *out)
     uint64_t m;
     int exp10;
     bool neg;
-    double d;
+    double d = 0;
 
     if (!n)
         return false;

@@ -293,8 +293,7 @@ class Decoder:
         assert data[0] == 0, f"not framed: {data[:8].hex()}"
         number = int.from_bytes(data[1:5], "big")
         if number not in self.schemas:
-            text = self.registry.schema(number)["schema"]
-            self.schemas[number] = fastavro.parse_schema(json.loads(text))
+            self.schemas[number] = fastavro.parse_schema(self.registry.schema(number))
         body = io.BytesIO(data[5:])
         value = fastavro.schemaless_reader(body, self.schemas[number])
         assert body.read() == b"", "bytes behind the datum"
@@ -317,12 +316,6 @@ def rebuild(events: Iterator[tuple[Any, dict[str, Any] | None]]) -> dict[Any, di
         else:
             rows[name] = value["after"]
     return rows
-
-
-def topic_events(kafka: Kafka, decode: Decoder, topic: str) -> Iterator[tuple[Any, Any]]:
-    """(key, value) of every record of a topic, order kept within each partition."""
-    for record in kafka.stream(topic):
-        yield decode(record.key), decode(record.value)
 
 
 class Event(NamedTuple):
@@ -599,5 +592,5 @@ def _statement(rng: random.Random, table: str, writer: int, top: int) -> tuple[s
 
 def table_rows(pg: Postgres, database: str, table: str, key: str = "id") -> dict[str, dict[str, Any]]:
     """The table itself, in the form of rebuild()."""
-    rows = pg.sql(f"select row_to_json(t) from {table} t", dbname=database)
+    rows = pg.sql(f"select row_to_json(whole) from {table} whole", dbname=database)
     return {json.dumps({key: row[0][key]}, sort_keys=True): row[0] for row in rows}

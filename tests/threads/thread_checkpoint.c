@@ -2,8 +2,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "../unit/tmpdir.h"
 #include "checkpoint.h"
 
 #define SAVES 200
@@ -51,17 +51,16 @@ static void *load(void *arg)
 int main(void)
 {
     void *(*const jobs[])(void *) = {save, load, load};
-    char dir[] = "/tmp/walferry-test-XXXXXX", file[sizeof(dir) + 16];
     struct wf_err err = {0};
     pthread_t threads[3];
 
-    check(mkdtemp(dir) != NULL, "a folder", &err);
-    check(wf_checkpoint_open(dir, &store, &err) == WF_OK, "open", &err);
+    tmpdir_make();
+    check(wf_checkpoint_open(tmpdir, &store, &err) == WF_OK, "open", &err);
     for (int i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, jobs[i], NULL);
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
     wf_checkpoint_close(store);
-    snprintf(file, sizeof(file), "%s/checkpoint", dir);
-    return unlink(file) == 0 && rmdir(dir) == 0 ? 0 : 1;
+    tmpdir_remove();
+    return 0;
 }

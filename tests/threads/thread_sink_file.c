@@ -1,13 +1,12 @@
 /* Events go into the file sink while its worker writes and renames: topics come, schemas change. */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "../unit/tmpdir.h"
 #include "log.h"
 #include "sink.h"
 
-#define EVENTS 20000
+#define EVENTS 50000
 
 extern const struct wf_sink_ops wf_sink_file;
 static const struct wf_sink_ops *const ops = &wf_sink_file;
@@ -52,26 +51,18 @@ static void send_event(const struct wf_sink_env *env, struct wf_sink *sink,
         turn(env, sink, 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int main(void)
 {
     static struct wf_stream streams[4][2];
     static const char *const topics[] = {"a", "b", "c", "d"};
-    char dir[] = "/tmp/walferry-test-XXXXXX";
     void *conf = calloc(1, ops->conf_size);
     struct wf_sink_env env = {.loop = wf_loop_new(&err), .delivery = wf_delivery_new(1024)};
     struct wf_sink *sink;
 
     env.worker = wf_worker_new(env.loop, "wf-test", &err);
-    check(mkdtemp(dir) && wf_opts_defaults(ops->opts, conf, &err) == WF_OK, "defaults");
-    set(conf, "dir", dir);
+    tmpdir_make();
+    check(wf_opts_defaults(ops->opts, conf, &err) == WF_OK, "defaults");
+    set(conf, "dir", tmpdir);
     set(conf, "sync", "0ms");
     set(conf, "rotate_size", "64KiB");
     wf_log_setup(WF_LOG_WARN, false, NULL);
@@ -91,5 +82,6 @@ int main(void)
     wf_loop_free(env.loop);
     wf_opts_free(ops->opts, conf);
     free(conf);
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : 1;
+    tmpdir_remove();
+    return 0;
 }

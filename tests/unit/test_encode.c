@@ -590,14 +590,14 @@ Test(encode_source, follows_the_transaction)
     struct kit k;
 
     open_plain(&k, 'd');
-    k.txn.prev_final_lsn = 0;
+    k.txn.prev_end_lsn = 0;
     k.txn.origin = "other";
     k.txn.origin_lsn = 43981;
     kit_insert(&k, row);
     cr_expect_not_null(strstr(kit_value(&k, 0), "\"sequence\":\"[null,\\\"1500\\\"]\""));
     cr_expect_not_null(strstr(kit_value(&k, 0), "\"origin\":\"other\",\"origin_lsn\":43981"));
     k.txn = (struct wf_txn){.final_lsn = UINT64_MAX - 1,
-                            .prev_final_lsn = UINT64_MAX - 2,
+                            .prev_end_lsn = UINT64_MAX - 2,
                             .commit_us = -1,
                             .xid = UINT32_MAX};
     k.change.txn = &k.txn;

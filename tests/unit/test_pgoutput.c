@@ -102,7 +102,7 @@ Test(pgoutput_transaction, is_described_at_its_begin)
     cr_expect_eq(change.txn->commit_us, PG_EPOCH_US + 1);
     cr_expect_eq(change.txn->xid, 7);
     cr_expect_null(change.txn->origin);
-    cr_expect_eq(change.txn->prev_final_lsn, 0, "nothing came before");
+    cr_expect_eq(change.txn->prev_end_lsn, 0, "nothing came before");
 }
 
 Test(pgoutput_transaction, gets_its_end_with_the_commit)
@@ -119,16 +119,16 @@ Test(pgoutput_transaction, knows_the_one_before)
     given(BEGIN);
     given(COMMIT);
     given("'B' 0000000000002000 0000000000000001 00000008");
-    cr_expect_eq(change.txn->prev_final_lsn, 0x1000);
+    cr_expect_eq(change.txn->prev_end_lsn, 0x1050);
 }
 
 /* After a step back to the checkpoint the last one seen is no predecessor. */
-Test(pgoutput_transaction, takes_no_later_one_for_the_one_before)
+Test(pgoutput_transaction, comes_first_behind_the_start_of_the_stream)
 {
     given("'B' 0000000000002000 0000000000000001 00000008");
-    wf_decoder_pgoutput.reset(decoder);
+    wf_decoder_pgoutput.reset(decoder, 0xf00);
     given(BEGIN);
-    cr_expect_eq(change.txn->prev_final_lsn, 0);
+    cr_expect_eq(change.txn->prev_end_lsn, 0xf00);
 }
 
 Test(pgoutput_transaction, carries_the_origin_until_its_end)
@@ -149,7 +149,7 @@ Test(pgoutput_transaction, carries_the_origin_until_its_end)
 Test(pgoutput_transaction, is_forgotten_by_a_reset)
 {
     given(BEGIN);
-    wf_decoder_pgoutput.reset(decoder);
+    wf_decoder_pgoutput.reset(decoder, 0);
     cr_expect_eq(decode(BEGIN), WF_OK);
 }
 
@@ -345,7 +345,7 @@ Test(pgoutput_relation, is_forgotten_by_a_reset_with_its_plan)
     given(BEGIN);
     given(ORDERS);
     plan(relation_of(INSERT));
-    wf_decoder_pgoutput.reset(decoder);
+    wf_decoder_pgoutput.reset(decoder, 0);
     cr_expect_eq(plans_freed, 1);
     given(BEGIN);
     expect_malformed(INSERT, 'I', 5);
@@ -542,7 +542,7 @@ static const struct sample {
 
 static void before(const struct sample *sample)
 {
-    wf_decoder_pgoutput.reset(decoder);
+    wf_decoder_pgoutput.reset(decoder, 0);
     given(ORDERS);
     given(USERS);
     if (sample->in_txn)

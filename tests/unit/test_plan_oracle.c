@@ -2,6 +2,7 @@
  * values must be the ones the row was made from. */
 #include <avro.h>
 #include <criterion/criterion.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -10,9 +11,11 @@
 #define ROWS 20000
 #define NUMERIC(p, s) (((p) << 16 | ((s) & 0x7ff)) + 4)
 
+#define TEXT_MAX 512
+
 /* A value as it should come out, and as PostgreSQL would print it. */
 struct value {
-    char text[512];
+    char text[TEXT_MAX];
     int64_t number;          /* int, long, boolean; scale of a VariableScaleDecimal */
     double real;             /* float, double; x of a point */
     unsigned char bytes[64]; /* bytes, string */
@@ -37,6 +40,17 @@ static int64_t rnd_long(void)
     return v >> rnd() % 64;
 }
 
+/* Append to a text of TEXT_MAX bytes. */
+static __attribute__((format(printf, 2, 3))) void add(char *out, const char *fmt, ...)
+{
+    size_t len = strlen(out);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(out + len, TEXT_MAX - len, fmt, ap);
+    va_end(ap);
+}
+
 static void set_string(struct value *v, const char *s)
 {
     v->len = strlen(s);
@@ -48,31 +62,31 @@ static void set_string(struct value *v, const char *s)
 static void gen_bool(struct value *v)
 {
     v->number = rnd() & 1;
-    strcpy(v->text, v->number ? "t" : "f");
+    add(v->text, v->number ? "t" : "f");
 }
 
 static void gen_int2(struct value *v)
 {
     v->number = (int16_t)rnd_long();
-    sprintf(v->text, "%lld", (long long)v->number);
+    add(v->text, "%lld", (long long)v->number);
 }
 
 static void gen_int4(struct value *v)
 {
     v->number = (int32_t)rnd_long();
-    sprintf(v->text, "%lld", (long long)v->number);
+    add(v->text, "%lld", (long long)v->number);
 }
 
 static void gen_int8(struct value *v)
 {
     v->number = rnd_long();
-    sprintf(v->text, "%lld", (long long)v->number);
+    add(v->text, "%lld", (long long)v->number);
 }
 
 static void gen_oid(struct value *v)
 {
     v->number = (uint32_t)rnd_long();
-    sprintf(v->text, "%lld", (long long)v->number);
+    add(v->text, "%lld", (long long)v->number);
 }
 
 static const char *real_text(double d, int digits)
@@ -83,7 +97,7 @@ static const char *real_text(double d, int digits)
         return "NaN";
     if (d - d != 0)
         return d > 0 ? "Infinity" : "-Infinity";
-    sprintf(text, "%.*g", digits, d);
+    snprintf(text, sizeof(text), "%.*g", digits, d);
     return text;
 }
 
@@ -96,7 +110,7 @@ static void gen_float8(struct value *v)
         v->real = (double)rnd_long() / 100;
     if (v->real != v->real)
         v->real = __builtin_nan("");
-    strcpy(v->text, real_text(v->real, 17));
+    add(v->text, "%s", real_text(v->real, 17));
 }
 
 static void gen_float4(struct value *v)
@@ -110,7 +124,7 @@ static void gen_float4(struct value *v)
     if (f != f)
         f = __builtin_nanf("");
     v->real = (double)f;
-    strcpy(v->text, real_text(v->real, 9));
+    add(v->text, "%s", real_text(v->real, 9));
 }
 
 /* Two's complement of @n, big endian, shortest: byte by byte from the top. */
@@ -226,19 +240,18 @@ static void gen_text(struct value *v)
 {
     static const char *const parts[] = {"a", "\"", "\\", "\n", "\xc3\xa9", "\xe2\x98\x83", "{}"};
 
-    v->text[0] = '\0';
     for (uint64_t n = rnd() % 12; n; n--)
-        strcat(v->text, parts[rnd() % 7]);
+        add(v->text, "%s", parts[rnd() % 7]);
     set_string(v, v->text);
 }
 
 static void gen_bytea(struct value *v)
 {
     v->len = rnd() % 40;
-    strcpy(v->text, "\\x");
+    add(v->text, "\\x");
     for (size_t i = 0; i < v->len; i++) {
         v->bytes[i] = (unsigned char)rnd();
-        sprintf(v->text + 2 + 2 * i, "%02x", v->bytes[i]);
+        add(v->text, "%02x", v->bytes[i]);
     }
 }
 
@@ -246,9 +259,8 @@ static void gen_uuid(struct value *v)
 {
     uint64_t a = rnd(), b = rnd();
 
-    sprintf(v->text, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32),
-            (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xffff, (unsigned)(b >> 48),
-            (unsigned long long)(b & 0xffffffffffff));
+    add(v->text, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32), (unsigned)(a >> 16) & 0xffff,
+        (unsigned)a & 0xffff, (unsigned)(b >> 48), (unsigned long long)(b & 0xffffffffffff));
     set_string(v, v->text);
 }
 
@@ -279,7 +291,8 @@ static void fraction_text(char *out, unsigned us)
 
     if (!us)
         return;
-    n = (size_t)sprintf(out, ".%06u", us);
+    add(out, ".%06u", us);
+    n = strlen(out);
     while (out[n - 1] == '0')
         out[--n] = '\0';
 }
@@ -295,14 +308,14 @@ static void gen_date(struct value *v)
     time_t t = rnd_seconds(&tm);
 
     v->number = (t - tm.tm_hour * 3600 - tm.tm_min * 60 - tm.tm_sec) / 86400;
-    sprintf(v->text, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+    add(v->text, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
 }
 
 static void stamp_text(char *out, const struct tm *tm, char between, unsigned us)
 {
-    sprintf(out, "%04d-%02d-%02d%c%02d:%02d:%02d", tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday,
-            between, tm->tm_hour, tm->tm_min, tm->tm_sec);
-    fraction_text(out + strlen(out), us);
+    add(out, "%04d-%02d-%02d%c%02d:%02d:%02d", tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday,
+        between, tm->tm_hour, tm->tm_min, tm->tm_sec);
+    fraction_text(out, us);
 }
 
 static void gen_timestamp(struct value *v)
@@ -327,17 +340,17 @@ static void gen_timestamp3(struct value *v)
 
 static void gen_zoned(struct value *v, unsigned unit, int digits)
 {
-    char text[64];
+    char text[TEXT_MAX] = "";
     struct tm tm;
     unsigned us = rnd_us(unit);
 
     rnd_seconds(&tm);
     stamp_text(v->text, &tm, ' ', us);
-    strcat(v->text, "+00");
+    add(v->text, "+00");
     stamp_text(text, &tm, 'T', 0);
     if (digits)
-        sprintf(text + strlen(text), ".%0*u", digits, us / unit);
-    strcat(text, "Z");
+        add(text, ".%0*u", digits, us / unit);
+    add(text, "Z");
     set_string(v, text);
 }
 
@@ -361,8 +374,8 @@ static void gen_time(struct value *v)
     unsigned s = (unsigned)(rnd() % 86400), us = rnd_us(1);
 
     v->number = s * INT64_C(1000000) + us;
-    sprintf(v->text, "%02u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
-    fraction_text(v->text + 8, us);
+    add(v->text, "%02u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
+    fraction_text(v->text, us);
 }
 
 static void gen_time3(struct value *v)
@@ -370,25 +383,25 @@ static void gen_time3(struct value *v)
     unsigned s = (unsigned)(rnd() % 86400), us = rnd_us(1000);
 
     v->number = s * INT64_C(1000) + us / 1000;
-    sprintf(v->text, "%02u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
-    fraction_text(v->text + 8, us);
+    add(v->text, "%02u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
+    fraction_text(v->text, us);
 }
 
 static void gen_timetz(struct value *v)
 {
     int s = (int)(rnd() % 86400), zone = (int)(rnd() % 113 - 56) * 900, utc;
     unsigned us = rnd_us(1);
-    char text[64];
+    char text[TEXT_MAX] = "";
 
-    sprintf(v->text, "%02d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
-    fraction_text(v->text + 8, us);
-    sprintf(v->text + strlen(v->text), "%c%02d", zone < 0 ? '-' : '+', abs(zone) / 3600);
+    add(v->text, "%02d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
+    fraction_text(v->text, us);
+    add(v->text, "%c%02d", zone < 0 ? '-' : '+', abs(zone) / 3600);
     if (zone % 3600)
-        sprintf(v->text + strlen(v->text), ":%02d", abs(zone) / 60 % 60);
+        add(v->text, ":%02d", abs(zone) / 60 % 60);
     utc = (s - zone + 172800) % 86400;
-    sprintf(text, "%02d:%02d:%02d", utc / 3600, utc / 60 % 60, utc % 60);
-    fraction_text(text + 8, us);
-    strcat(text, "Z");
+    add(text, "%02d:%02d:%02d", utc / 3600, utc / 60 % 60, utc % 60);
+    fraction_text(text, us);
+    add(text, "Z");
     set_string(v, text);
 }
 
@@ -399,24 +412,25 @@ static void gen_interval(struct value *v)
 
     v->number =
         months * INT64_C(2629800000000) - days * INT64_C(86400000000) + s * INT64_C(1000000) + us;
-    sprintf(v->text, "%d years %d mons -%d days +%02d:%02d:%02d", months / 12, months % 12, days,
-            s / 3600, s / 60 % 60, s % 60);
-    fraction_text(v->text + strlen(v->text), us);
+    add(v->text, "%d years %d mons -%d days +%02d:%02d:%02d", months / 12, months % 12, days,
+        s / 3600, s / 60 % 60, s % 60);
+    fraction_text(v->text, us);
 }
 
 static void gen_point(struct value *v)
 {
     gen_float8(v);
-    sprintf(v->text, "(%s,7)", real_text(v->real, 17));
+    v->text[0] = '\0';
+    add(v->text, "(%s,7)", real_text(v->real, 17));
 }
 
 static void gen_hstore(struct value *v)
 {
-    char text[64];
+    char text[TEXT_MAX] = "";
     unsigned n = (unsigned)rnd() % 1000;
 
-    sprintf(v->text, "\"k\"=>\"%u\", \"q\\\"\"=>NULL", n);
-    sprintf(text, "{\"k\":\"%u\",\"q\\\"\":null}", n);
+    add(v->text, "\"k\"=>\"%u\", \"q\\\"\"=>NULL", n);
+    add(text, "{\"k\":\"%u\",\"q\\\"\":null}", n);
     set_string(v, text);
 }
 
@@ -617,6 +631,7 @@ Test(plan_oracle, random_rows_of_every_type, .timeout = 300)
         for (size_t i = 0; i < NTYPES; i++) {
             bool is_null = !cols[i].required && rnd() % 8 == 0;
 
+            values[i] = (struct value){.len = 0};
             types[i].gen(&values[i]);
             row[i] = is_null ? NULL : values[i].text;
         }

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Writes the seeds under corpus/: whole, valid inputs for the fuzzers to start from."""
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def put(fuzzer, name, data):
+    folder = CORPUS / fuzzer
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+# ---- pgoutput: PostgreSQL documentation, "Logical Replication Message Formats" ----
+
+def text(s):
+    return s.encode() + b"\0"
+
+
+def begin(lsn, xid=7):
+    return b"B" + struct.pack("!QqI", lsn, 1, xid)
+
+
+def commit(lsn):
+    return b"C" + struct.pack("!BQQq", 0, lsn, lsn + 0x50, 2)
+
+
+def relation(oid, name, columns, identity=b"d", schema="public"):
+    body = b"R" + struct.pack("!I", oid) + text(schema) + text(name) + identity
+    body += struct.pack("!H", len(columns))
+    for column, type_oid, key in columns:
+        body += struct.pack("!B", key) + text(column) + struct.pack("!Ii", type_oid, -1)
+    return body
+
+
+def row(*values):
+    body = struct.pack("!H", len(values))
+    for v in values:
+        body += {None: b"n", ...: b"u"}.get(v) or b"t" + struct.pack("!I", len(v)) + v.encode()
+    return body
+
+
+def change(kind, oid, *marks_and_rows):
+    return kind + struct.pack("!I", oid) + b"".join(marks_and_rows)
+
+
+def stream(*messages):
+    return b"".join(struct.pack("!H", len(m)) + m for m in messages)
+
+
+ORDERS = relation(16385, "orders", [("id", 23, 1), ("body", 25, 0), ("note", 25, 0)])
+USERS = relation(16386, "users", [("mood", 16400, 1)], b"f")
+MOOD = b"Y" + struct.pack("!I", 16400) + text("public") + text("mood")
+ORIGIN = b"O" + struct.pack("!Q", 0xaa) + text("other")
+OLD, NEW, KEY = row("6", "hi", None), row("7", "hi", None), row("6", None, None)
+MESSAGE = b"M" + struct.pack("!BQ", 1, 0xff0) + text("app") + struct.pack("!I", 5) + b"a\0b\0c"
+LONE = b"M" + struct.pack("!BQ", 0, 0xff0) + text("") + struct.pack("!I", 0)
+TRUNCATE = b"T" + struct.pack("!IBII", 2, 3, 16385, 16386)
+RESET = b""
+
+PGOUTPUT = {
+    "insert": [begin(0x1000), ORDERS, change(b"I", 16385, b"N", NEW), commit(0x1000)],
+    "update": [begin(0x1000), ORDERS, change(b"U", 16385, b"N", row("7", ..., None)),
+               change(b"U", 16385, b"K", KEY, b"N", NEW),
+               change(b"U", 16385, b"O", OLD, b"N", NEW), commit(0x1000)],
+    "delete": [begin(0x1000), ORDERS, change(b"D", 16385, b"K", KEY),
+               change(b"D", 16385, b"O", OLD), commit(0x1000)],
+    "types": [begin(0x1000), ORIGIN, MOOD, USERS, change(b"I", 16386, b"N", row("sad")),
+              commit(0x1000)],
+    "truncate": [begin(0x1000), ORDERS, USERS, TRUNCATE, commit(0x1000)],
+    "messages": [LONE, begin(0x1000), MESSAGE, commit(0x1000)],
+    "reshape": [begin(0x1000), ORDERS, change(b"I", 16385, b"N", NEW), ORDERS,
+                relation(16385, "orders", [("id", 20, 1)]), change(b"I", 16385, b"N", row("1")),
+                commit(0x1000)],
+    "reset": [begin(0x1000), ORDERS, RESET, begin(0x1000), ORDERS,
+              change(b"I", 16385, b"N", NEW), commit(0x1000), begin(0x2000), commit(0x2000)],
+}
+
+
+# ---- container: Apache Avro specification, "Object Container Files" ----
+
+def long(n):
+    z = (n << 1) ^ (n >> 63)
+    out = b""
+    while z > 0x7f:
+        out += bytes([z & 0x7f | 0x80])
+        z >>= 7
+    return out + bytes([z])
+
+
+def avro(b):
+    return long(len(b)) + b
+
+
+def container(schema, *blocks, codec=b"null"):
+    marker = b"0123456789abcdef"
+    out = b"Obj\1" + long(2) + avro(b"avro.schema") + avro(schema)
+    out += avro(b"avro.codec") + avro(codec) + long(0) + marker
+    for count, data in blocks:
+        out += long(count) + avro(data) + marker
+    return out
+
+
+RECORD = (b'{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"]},'
+          b'{"name":"b","type":{"type":"array","items":"double"}},'
+          b'{"name":"c","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}}]}')
+
+CONTAINER = {
+    "strings": container(b'"string"', (2, avro(b"a") + avro(b"bb")), (1, avro(b"c"))),
+    "record": container(RECORD, (1, long(1) + long(5) + long(1) + struct.pack("<d", 1.5) + long(0)
+                                 + avro(b"\x04\xd2"))),
+    "empty": container(b'"null"', (3, b"")),
+    "deflate": container(b'"string"', codec=b"deflate"),
+}
+
+# ---- registry: two bytes of status, then the body ----
+
+REGISTRY = {
+    "ok": (200, b'{"id":7}'),
+    "incompatible": (409, b'{"error_code":40901,"message":"READER_FIELD_MISSING_DEFAULT_VALUE"}'),
+    "invalid": (422, b'{"error_code":42201,"message":"Invalid schema"}'),
+    "readonly": (422, b'{"error_code":42205,"message":"not permitted"}'),
+    "denied": (401, b'{"error_code":40101,"message":"User cannot access"}'),
+    "broken": (500, b'{"error_code":50001,"message":"Error in the backend data store"}'),
+    "html": (502, b"<html><body>Bad Gateway</body></html>"),
+    "none": (0, b""),
+}
+
+
+# ---- checkpoint: one byte (which copies get a right checksum), then the file ----
+
+def record(generation, lsn, state=2, slot=b"walferry_shop"):
+    return b"WALFERRY" + struct.pack("=IIQQQqII64sI4x", 1, state, generation, 7 << 60, lsn, 1, 3, 0,
+                                     slot, 0)
+
+
+CHECKPOINT = {
+    "two": b"\3" + record(2, 0x2222).ljust(4096, b"\0") + record(1, 0x1111),
+    "first": b"\3" + bytes(4096) + record(1, 0x1111, state=1),
+    "torn": b"\2" + record(2, 0x2222).ljust(4096, b"\0") + record(1, 0x1111),
+    "both": b"\0" + record(2, 0x2222).ljust(4096, b"\0") + record(1, 0x1111),
+    "last": b"\3" + record(2**64 - 1, 0x2222).ljust(4096, b"\0") + record(1, 0x1111),
+    "empty": b"\0",
+}
+
+for name, messages in PGOUTPUT.items():
+    put("pgoutput", name, stream(*messages))
+for name, data in CONTAINER.items():
+    put("container", name, data)
+for name, (status, body) in REGISTRY.items():
+    put("registry", name, struct.pack("!H", status) + body)
+for name, data in CHECKPOINT.items():
+    put("checkpoint", name, data)
