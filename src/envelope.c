@@ -4,6 +4,7 @@
 
 #include "avro_put.h"
 
+#define KEPT_ROUND 64
 #define SOURCE_MAX 4096 /* names are at most 249, 63 and 512 bytes long */
 
 static void put_string(struct wf_buf *b, const char *s)
@@ -103,8 +104,6 @@ static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t com
     if (txn) {
         e->txn.final_lsn = txn->final_lsn;
         e->txn.prev_end_lsn = txn->prev_end_lsn;
-        e->txn.commit_us = txn->commit_us;
-        e->txn.xid = txn->xid;
     }
     return !b->failed && !e->txn.tail.failed;
 }
@@ -113,8 +112,8 @@ bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t 
 {
     if (e->now.us != now_us)
         set_now(e, now_us);
-    if (txn && e->txn.valid && e->txn.final_lsn == txn->final_lsn && e->txn.xid == txn->xid &&
-        e->txn.commit_us == txn->commit_us && e->txn.prev_end_lsn == txn->prev_end_lsn)
+    if (txn && e->txn.valid && e->txn.final_lsn == txn->final_lsn &&
+        e->txn.prev_end_lsn == txn->prev_end_lsn)
         return true;
     return set_txn(e, txn, txn ? txn->commit_us : now_us);
 }
@@ -161,11 +160,22 @@ static unsigned char *put_sequence(const struct wf_envelope *e, unsigned char *p
     return q;
 }
 
+/* A buffer that holds a byte has room for KEPT_ROUND, and so has the place it goes to: a copy of
+ * constant size needs no call. */
+static inline unsigned char *put_kept(unsigned char *p, const struct wf_buf *b)
+{
+    if (b->len <= KEPT_ROUND)
+        memcpy(p, b->data, KEPT_ROUND);
+    else
+        memcpy(p, b->data, b->len);
+    return p + b->len;
+}
+
 unsigned char *wf_envelope_source(const struct wf_envelope *e, unsigned char *p,
                                   const unsigned char *table, size_t table_len, uint64_t lsn)
 {
-    memcpy(p, e->txn.head.data, e->txn.head.len);
-    p = put_sequence(e, p + e->txn.head.len, lsn);
+    p = put_kept(p, &e->txn.head);
+    p = put_sequence(e, p, lsn);
     memcpy(p, e->txn.ts_us, sizeof(e->txn.ts_us));
     p += e->txn.ts_us_len;
     memcpy(p, table, table_len);
@@ -176,8 +186,7 @@ unsigned char *wf_envelope_source(const struct wf_envelope *e, unsigned char *p,
         p = put_some_long(p, (int64_t)lsn);
     else
         *p++ = 0;
-    memcpy(p, e->txn.tail.data, e->txn.tail.len);
-    return p + e->txn.tail.len;
+    return put_kept(p, &e->txn.tail);
 }
 
 unsigned char *wf_envelope_now(const struct wf_envelope *e, unsigned char *p)

@@ -13,8 +13,6 @@ struct wf_envelope {
     struct {
         bool valid;
         uint64_t final_lsn, prev_end_lsn;
-        int64_t commit_us;
-        uint32_t xid;
         struct wf_buf head;         /* version ... db, branch of sequence */
         unsigned char sequence[32]; /* `["123","` or `[null,"` */
         unsigned char ts_us[16], tx_id[16];
@@ -44,7 +42,7 @@ bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t 
 /* Most bytes wf_envelope_source() and wf_envelope_end() write together. */
 static inline size_t wf_envelope_room(const struct wf_envelope *e, size_t table_len)
 {
-    return e->txn.head.len + table_len + e->txn.tail.len + 192;
+    return e->txn.head.len + table_len + e->txn.tail.len + 256;
 }
 
 /* The source block and the null transaction. @table: Avro strings schema and table; @lsn: 0 =

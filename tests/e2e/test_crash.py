@@ -75,7 +75,7 @@ def test_kill_9_at_random_moments_loses_nothing(postgres, run_dir, kafka, regist
     with Sampler(run.ferry), run.load():
         positions = set()
         for _ in range(faults):
-            time.sleep(rng.uniform(0, 2.2))  # the first second of a life is librdkafka's
+            time.sleep(rng.uniform(0, 0.9))
             run.ferry.kill9()
             positions.add(run.ferry.checkpoint()[0])
             run.ferry.start()
