@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "acks.h"
+#include "avro_get.h"
+#include "avro_put.h"
 #include "log.h"
 #include "loop.h"
 #include "sink.h"
@@ -62,7 +64,8 @@ struct wf_sink {
     struct wf_timer timer;
     uint64_t next_sync_us;
     bool draining, dirty;
-    struct { /* the job's while job.queued */
+    bool closed; /* while the job ran: sync_done() ends it */
+    struct {     /* the job's while job.queued */
         struct wf_job job;
         enum wf_rc rc;
         struct wf_err err;
@@ -74,11 +77,8 @@ struct wf_sink {
 
 static void put_long(struct wf_buf *b, int64_t v)
 {
-    uint64_t z = (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
-
-    for (; z >= 0x80; z >>= 7)
-        wf_buf_byte(b, (unsigned char)(z | 0x80));
-    wf_buf_byte(b, (unsigned char)z);
+    if (wf_buf_reserve(b, WF_LONG_ROOM))
+        b->len = (size_t)(wf_put_long(b->data + b->len, v) - b->data);
 }
 
 static void put_text(struct wf_buf *b, const char *s)
@@ -114,19 +114,16 @@ static void close_block(struct writer *w)
     w->block_events = 0;
 }
 
-static int64_t get_long(const unsigned char *p, size_t len, size_t *at)
+/* Count of events and bytes of the block at @p. Return: where its events begin, NULL when there is
+ * no block. */
+static const unsigned char *block_head(const unsigned char *p, const unsigned char *end,
+                                       int64_t *size)
 {
-    uint64_t z = 0;
+    int64_t count;
 
-    for (unsigned shift = 0; shift < 64 && *at < len; shift += 7) {
-        unsigned char c = p[(*at)++];
-
-        z |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
-    }
-    *at = len + 1; /* ran out: nothing after it can be read */
-    return 0;
+    return wf_get_long(&p, end, &count) && wf_get_long(&p, end, size) && count > 0 && *size >= 0
+               ? p
+               : NULL;
 }
 
 /* ---- files: on the worker
@@ -163,23 +160,21 @@ static enum wf_rc rename_done(const char *dir, uint64_t number, struct wf_err *e
 /* Length of the header at the start of @b, 0 when it is not whole; *marker points into @b. */
 static size_t header_length(const unsigned char *b, size_t len, const unsigned char **marker)
 {
-    size_t at = 4;
+    const unsigned char *p = b + 4, *end = b + len;
+    int64_t n, size;
 
-    if (len < 4 || memcmp(b, "Obj\001", 4) != 0)
+    /* as put_header() writes it: one block of two keys with their values */
+    if (len < 4 || memcmp(b, "Obj\001", 4) != 0 || !wf_get_long(&p, end, &n) || n != 2)
         return 0;
-    for (int64_t n; (n = get_long(b, len, &at)) > 0;) {
-        for (int64_t i = 0; i < 2 * n; i++) { /* keys and values */
-            int64_t size = get_long(b, len, &at);
-
-            if (at > len || size < 0 || (uint64_t)size > len - at)
-                return 0;
-            at += (size_t)size;
-        }
+    for (int i = 0; i < 4; i++) {
+        if (!wf_get_long(&p, end, &size) || size < 0 || size > end - p)
+            return 0;
+        p += size;
     }
-    if (at > len || len - at < SYNC_BYTES)
+    if (!wf_get_long(&p, end, &n) || n != 0 || end - p < SYNC_BYTES)
         return 0;
-    *marker = b + at;
-    return at + SYNC_BYTES;
+    *marker = p;
+    return (size_t)(p - b) + SYNC_BYTES;
 }
 
 /* Block by block, so that a file of any size needs no memory. */
@@ -188,14 +183,13 @@ static off_t walk_file(int fd, off_t at, off_t len, const unsigned char *marker)
     for (;;) {
         unsigned char head[20], tail[SYNC_BYTES];
         ssize_t n = pread(fd, head, sizeof(head), at);
-        size_t used = 0;
-        int64_t count = get_long(head, n > 0 ? (size_t)n : 0, &used);
-        int64_t size = get_long(head, n > 0 ? (size_t)n : 0, &used);
+        int64_t size;
+        const unsigned char *events = block_head(head, head + (n > 0 ? n : 0), &size);
         off_t end;
 
-        if (n <= 0 || used > (size_t)n || count <= 0 || size < 0 || size > len - at)
+        if (!events || size > len - at)
             return at;
-        end = at + (off_t)used + size;
+        end = at + (events - head) + size;
         if (pread(fd, tail, SYNC_BYTES, end) != SYNC_BYTES || memcmp(tail, marker, SYNC_BYTES) != 0)
             return at;
         at = end + SYNC_BYTES;
@@ -261,8 +255,10 @@ static enum wf_rc scan_topic(const char *dir, bool recover, uint64_t *highest, s
     enum wf_rc rc = WF_OK;
 
     *highest = 0;
+    if (!d && (errno == ENOENT || errno == ENOTDIR)) /* not yet there, or no topic of ours */
+        return WF_OK;
     if (!d)
-        return errno == ENOENT ? WF_OK : wf_err_sys(err, WF_RETRY, "cannot read folder %s", dir);
+        return wf_err_sys(err, WF_RETRY, "cannot read folder %s", dir);
     for (struct dirent *e; rc == WF_OK && (e = readdir(d)) != NULL;) {
         uint64_t number = strtoull(e->d_name, NULL, 10);
 
@@ -292,8 +288,6 @@ static enum wf_rc recover_all(const struct wf_sink *s, struct wf_err *err)
             continue;
         topic_dir(s, e->d_name, dir, sizeof(dir));
         rc = scan_topic(dir, true, &highest, err);
-        if (rc != WF_OK && errno == ENOTDIR)
-            rc = WF_OK;
     }
     closedir(d);
     return rc;
@@ -366,15 +360,17 @@ static enum wf_rc finish_part(struct wf_sink *s, struct writer *w, struct wf_err
 static size_t stamp_blocks(struct wf_sink *s, struct writer *w, size_t at)
 {
     size_t start = at;
+    const unsigned char *end = w->syncing.data + w->syncing.len;
     uint64_t room =
         w->size < (uint64_t)s->conf->rotate_bytes ? (uint64_t)s->conf->rotate_bytes - w->size : 0;
 
     do {
-        int64_t size;
+        int64_t size = 0;
+        const unsigned char *events = block_head(w->syncing.data + at, end, &size);
 
-        get_long(w->syncing.data, w->syncing.len, &at);
-        size = get_long(w->syncing.data, w->syncing.len, &at);
-        at += (size_t)size;
+        if (!events) /* close_block() writes no such thing */
+            return w->syncing.len;
+        at = (size_t)(events - w->syncing.data) + (size_t)size;
         memcpy(w->syncing.data + at, w->marker, SYNC_BYTES);
         at += SYNC_BYTES;
     } while (at < w->syncing.len && at - start < room);
@@ -394,6 +390,16 @@ static enum wf_rc write_header(struct writer *w)
     return rc;
 }
 
+/* Return: the descriptor of a file with room, -1 with @err set. */
+static int part_with_room(struct wf_sink *s, struct writer *w, struct wf_err *err)
+{
+    if (w->fd >= 0 && w->size >= (uint64_t)s->conf->rotate_bytes && finish_part(s, w, err) != WF_OK)
+        return -1;
+    if (w->fd < 0 && open_part(s, w, err) != WF_OK)
+        return -1;
+    return w->fd;
+}
+
 /* Write what is filled, over as many files as it takes; the last one stays open. */
 static enum wf_rc write_syncing(struct wf_sink *s, struct writer *w, struct wf_err *err)
 {
@@ -401,20 +407,17 @@ static enum wf_rc write_syncing(struct wf_sink *s, struct writer *w, struct wf_e
 
     while (at < w->syncing.len) {
         enum wf_rc rc = WF_OK;
+        int fd = part_with_room(s, w, err);
         size_t end;
 
-        if (w->fd >= 0 && w->size >= (uint64_t)s->conf->rotate_bytes)
-            rc = finish_part(s, w, err);
-        if (rc == WF_OK && w->fd < 0)
-            rc = open_part(s, w, err);
-        if (rc != WF_OK)
-            return rc;
+        if (fd < 0)
+            return WF_RETRY;
         end = stamp_blocks(s, w, at);
         if (w->size == 0)
             rc = write_header(w);
         if (rc == WF_OK)
-            rc = write_all(w->fd, w->syncing.data + at, end - at);
-        if (rc != WF_OK || fdatasync(w->fd) < 0) {
+            rc = write_all(fd, w->syncing.data + at, end - at);
+        if (rc != WF_OK || fdatasync(fd) < 0) {
             wf_err_sys(err, WF_RETRY, "cannot write to %s/%s", s->conf->dir, w->stream->topic);
             cut_part(w);
             return WF_RETRY;
@@ -435,7 +438,7 @@ static bool is_due(const struct wf_sink *s, const struct writer *w)
 
 static void sync_run(struct wf_job *job)
 {
-    struct wf_sink *s = (struct wf_sink *)((char *)job - offsetof(struct wf_sink, sync.job));
+    struct wf_sink *s = wf_container_of(job, struct wf_sink, sync.job);
     enum wf_rc rc = s->recovered ? WF_OK : recover_all(s, &s->sync.err);
 
     s->recovered = rc == WF_OK;
@@ -476,10 +479,16 @@ static void drop_retired(struct wf_sink *s)
     }
 }
 
+static void file_close(struct wf_sink *s);
+
 static void sync_done(struct wf_job *job)
 {
-    struct wf_sink *s = (struct wf_sink *)((char *)job - offsetof(struct wf_sink, sync.job));
+    struct wf_sink *s = wf_container_of(job, struct wf_sink, sync.job);
 
+    if (s->closed) {
+        file_close(s);
+        return;
+    }
     if (s->sync.rc != WF_OK)
         return; /* the next poll() reports it, nothing is confirmed */
     wf_acks_confirm(&s->syncing, s->env->delivery);
@@ -507,11 +516,6 @@ static void start_sync(struct wf_sink *s)
     wf_worker_submit(s->env->worker, &s->sync.job);
 }
 
-static void wake(void *arg)
-{
-    (void)arg; /* the loop's next round calls poll() */
-}
-
 static bool any_due(const struct wf_sink *s)
 {
     for (const struct writer *w = s->writers; w; w = w->next) {
@@ -531,12 +535,11 @@ static enum wf_rc file_poll(struct wf_sink *s, struct wf_err *err)
         *err = s->sync.err;
         return s->sync.rc;
     }
-    if (s->dirty && (now >= s->next_sync_us || s->draining || s->buffered >= BUFFERED_MAX / 2))
+    if (s->dirty ? now >= s->next_sync_us || s->draining || s->buffered >= BUFFERED_MAX / 2
+                 : any_due(s)) /* nothing to write: rotation by age */
         start_sync(s);
-    else if (!s->dirty && any_due(s))
-        start_sync(s); /* nothing to write: rotation by age */
     else if (s->dirty)
-        wf_loop_timer_set(s->env->loop, &s->timer, s->next_sync_us - now, wake, s);
+        wf_loop_timer_set(s->env->loop, &s->timer, s->next_sync_us - now, NULL, NULL);
     return WF_OK;
 }
 
@@ -676,7 +679,8 @@ static void file_check(const void *conf, const char *pipeline,
     }
 }
 
-/* The pipeline's worker may still hold the job; it is joined, or drained, before the sink goes. */
+/* While the worker has the job the writers are its: the sink, and with it the folder's lock, goes
+ * when the job is done. At the end of the process the worker went before. */
 static void file_close(struct wf_sink *s)
 {
     struct wf_err err;
@@ -684,6 +688,10 @@ static void file_close(struct wf_sink *s)
     if (!s)
         return;
     wf_loop_timer_off(s->env->loop, &s->timer);
+    if (s->sync.job.queued && s->env->worker) {
+        s->closed = true;
+        return;
+    }
     while (s->writers) {
         struct writer *w = s->writers;
 

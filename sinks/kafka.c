@@ -17,6 +17,7 @@
 
 #define CHECK_MS 5000
 #define LOG_EVERY_US 30000000 /* one line per kind of broker trouble */
+#define LOGGED_KINDS 4
 
 enum protocol { PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL };
 
@@ -47,9 +48,10 @@ struct wf_sink {
     enum wf_rc failure; /* of a delivery report: nothing after it is confirmed */
     struct wf_err failure_err;
     struct {
-        rd_kafka_resp_err_t code;
+        int code;
         uint64_t at_us;
-    } logged;
+    } logged[LOGGED_KINDS];
+    unsigned logged_next;
 };
 
 /* ---- configuration
@@ -208,10 +210,12 @@ static enum wf_rc set_passed_through(rd_kafka_conf_t *rc, const struct kafka_con
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
+    bool told = strcmp(facility, "FAIL") == 0; /* by on_error(), with a cure */
+
     (void)rk;
-    wf_log(level <= 3   ? WF_LOG_WARN
-           : level <= 5 ? WF_LOG_INFO
-                        : WF_LOG_DEBUG,
+    wf_log(told || level > 5 ? WF_LOG_DEBUG
+           : level <= 3      ? WF_LOG_WARN
+                             : WF_LOG_INFO,
            "rdkafka", NULL, "%s: %s", facility, text);
 }
 
@@ -245,23 +249,38 @@ static enum wf_rc settings(const struct kafka_conf *c, const char *pipeline, rd_
 /* ---- delivery reports
  * -------------------------------------------------------------------------------- */
 
+static const rd_kafka_resp_err_t for_persons[] = {
+    RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+    RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
+    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+    RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
+    RD_KAFKA_RESP_ERR_INVALID_RECORD,
+    RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+    RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+    RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION,
+};
+
+#define FOR_PERSONS (sizeof(for_persons) / sizeof(for_persons[0]))
+
 static bool needs_person(rd_kafka_resp_err_t code)
 {
-    switch (code) {
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        return true;
-    default:
-        return false;
+    for (size_t i = 0; i < FOR_PERSONS; i++) {
+        if (code == for_persons[i])
+            return true;
     }
+    return false;
+}
+
+/* Why the gapless guarantee could not be kept: librdkafka tells that in words only. */
+static rd_kafka_resp_err_t cause_of(rd_kafka_resp_err_t fatal, const char *text)
+{
+    for (size_t i = 0; i < FOR_PERSONS && fatal == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE; i++) {
+        if (strstr(text, rd_kafka_err2str(for_persons[i])))
+            return for_persons[i];
+    }
+    return fatal;
 }
 
 static const char *cure_for(rd_kafka_resp_err_t code)
@@ -308,29 +327,50 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
         kafka_error(m->err, m->rkt ? rd_kafka_topic_name(m->rkt) : "?", NULL, &s->failure_err);
 }
 
+static const char *hint_for(int code, const char *reason)
+{
+    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+        return "; hint: sink.username, sink.password, sink.mechanism";
+    if (code == RD_KAFKA_RESP_ERR__SSL || strstr(reason, "SSL routines"))
+        return "; hint: sink.ssl_ca has to hold the authority of the broker's certificate, and "
+               "that has to name the host in sink.brokers; the broker may ask for sink.ssl_cert "
+               "and sink.ssl_key";
+    return "";
+}
+
+/* A broker that is away makes several kinds of trouble in turn. */
+static bool said_lately(struct wf_sink *s, int code)
+{
+    uint64_t now = wf_mono_us();
+
+    for (unsigned i = 0; i < LOGGED_KINDS; i++) {
+        if (s->logged[i].at_us && s->logged[i].code == code &&
+            now - s->logged[i].at_us < LOG_EVERY_US)
+            return true;
+    }
+    s->logged[s->logged_next].code = code;
+    s->logged[s->logged_next].at_us = now;
+    s->logged_next = (s->logged_next + 1) % LOGGED_KINDS;
+    return false;
+}
+
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     struct wf_sink *s = opaque;
-    uint64_t now = wf_mono_us();
     char text[512];
 
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
-        rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(rk, text, sizeof(text));
+        rd_kafka_resp_err_t cause = rd_kafka_fatal_error(rk, text, sizeof(text));
 
+        cause = cause_of(cause, text);
         if (s->failure == WF_OK)
-            s->failure = wf_err_set(&s->failure_err, needs_person(fatal) ? WF_REJECT : WF_RETRY,
-                                    "kafka_fatal", "%s%s", text, cure_for(fatal));
+            s->failure = wf_err_set(&s->failure_err, needs_person(cause) ? WF_REJECT : WF_RETRY,
+                                    "kafka_fatal", "%s%s", text, cure_for(cause));
         return;
     }
-    if (s->logged.code == (rd_kafka_resp_err_t)code && now - s->logged.at_us < LOG_EVERY_US)
-        return;
-    s->logged.code = (rd_kafka_resp_err_t)code;
-    s->logged.at_us = now;
-    wf_log(WF_LOG_WARN, "kafka", NULL, "%s: %s%s", rd_kafka_err2name((rd_kafka_resp_err_t)code),
-           reason,
-           code == RD_KAFKA_RESP_ERR__AUTHENTICATION
-               ? "; hint: sink.username, sink.password, sink.mechanism"
-               : "");
+    if (!said_lately(s, code))
+        wf_log(WF_LOG_WARN, "kafka", NULL, "%s: %s%s", rd_kafka_err2name((rd_kafka_resp_err_t)code),
+               reason, hint_for(code, reason));
 }
 
 /* ---- contract
@@ -524,7 +564,7 @@ static void check_brokers(rd_kafka_t *rk, report_fn report, void *arg)
     rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, NULL, &meta, CHECK_MS);
     char what[300];
 
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR || !meta) {
         snprintf(what, sizeof(what), "Kafka does not answer within %d ms: %s", CHECK_MS,
                  rd_kafka_err2str(code));
         report(arg, "error", what,
@@ -568,13 +608,15 @@ static enum wf_rc assign_all(rd_kafka_t *rk, const char *topic, int *partitions,
 {
     const struct rd_kafka_metadata *meta = NULL;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
-    rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, handle, &meta, CHECK_MS);
+    rd_kafka_resp_err_t code =
+        handle ? rd_kafka_metadata(rk, 0, handle, &meta, CHECK_MS) : RD_KAFKA_RESP_ERR__INVALID_ARG;
     rd_kafka_topic_partition_list_t *list;
 
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (meta)
         code = meta->topic_cnt ? meta->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
-    *partitions = code == RD_KAFKA_RESP_ERR_NO_ERROR ? meta->topics[0].partition_cnt : 0;
-    rd_kafka_topic_destroy(handle);
+    *partitions = meta && code == RD_KAFKA_RESP_ERR_NO_ERROR ? meta->topics[0].partition_cnt : 0;
+    if (handle)
+        rd_kafka_topic_destroy(handle);
     if (meta)
         rd_kafka_metadata_destroy(meta);
     list = rd_kafka_topic_partition_list_new(*partitions);
@@ -598,6 +640,17 @@ static bool hand_over(const rd_kafka_message_t *m, wf_record_fn fn, void *arg)
     return fn(arg, &record);
 }
 
+/* The present end is where a partition ends for the first time: one that grows on would end again,
+ * in the place of one that is not read yet. */
+static void end_partition(rd_kafka_t *rk, const char *topic, int partition)
+{
+    rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(one, topic, partition);
+    rd_kafka_pause_partitions(rk, one);
+    rd_kafka_topic_partition_list_destroy(one);
+}
+
 static enum wf_rc consume(rd_kafka_t *rk, const char *topic, wf_record_fn fn, void *arg,
                           struct wf_err *err)
 {
@@ -611,12 +664,14 @@ static enum wf_rc consume(rd_kafka_t *rk, const char *topic, wf_record_fn fn, vo
         if (!m)
             return wf_err_set(err, WF_RETRY, "kafka", "topic %s: nothing arrived for %d ms", topic,
                               2 * CHECK_MS);
-        if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            end_partition(rk, topic, m->partition);
             open--;
-        else if (m->err)
+        } else if (m->err) {
             rc = kafka_error(m->err, topic, rd_kafka_message_errstr(m), err);
-        else
+        } else {
             stop = !hand_over(m, fn, arg);
+        }
         rd_kafka_message_destroy(m);
     }
     return rc;

@@ -180,29 +180,31 @@ static void created(struct topic *topic, rd_kafka_event_t *event)
     const rd_kafka_topic_result_t **r =
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
     rd_kafka_resp_err_t code = n ? rd_kafka_topic_result_error(r[0]) : RD_KAFKA_RESP_ERR__FAIL;
+    const char *text = n ? rd_kafka_topic_result_error_string(r[0]) : NULL;
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         wf_log(WF_LOG_INFO, "topic_created", NULL, "topic %s created", topic->name);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
         topic->step = CHECK;
     else
-        fail(topic, code, "creating", rd_kafka_topic_result_error_string(r[0]));
+        fail(topic, code, "creating", text);
 }
 
 static void check_setting(struct wf_kafka_topics *t, struct topic *topic, const char *name,
                           const char *value)
 {
-    if (strcmp(name, "cleanup.policy") == 0 && strcmp(value, "compact") == 0 && topic->keyless) {
+    if (strcmp(name, "cleanup.policy") == 0 && strstr(value, "compact") && topic->keyless) {
         topic->step = FAILED;
         wf_err_set(&topic->err, WF_REJECT, "topic_compacted",
                    "topic %s is compacted and would refuse events without a key; hint: give the "
                    "table a primary key, or set the topic's cleanup.policy to delete",
                    topic->name);
-    } else if (strcmp(name, "min.insync.replicas") == 0 && atoi(value) < 2) {
+    } else if (strcmp(name, "min.insync.replicas") == 0 && strtol(value, NULL, 10) < 2) {
         wf_log(WF_LOG_DEBUG, "topic_settings", NULL,
                "topic %s has min.insync.replicas %s: one broker's disk can lose what was confirmed",
                topic->name, value);
-    } else if (strcmp(name, "max.message.bytes") == 0 && atoll(value) < t->conf.max_message) {
+    } else if (strcmp(name, "max.message.bytes") == 0 &&
+               strtoll(value, NULL, 10) < t->conf.max_message) {
         wf_log(
             WF_LOG_WARN, "topic_settings", NULL,
             "topic %s takes messages of %s bytes, sink.max_message is %lld: a larger event would "

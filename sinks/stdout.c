@@ -56,11 +56,6 @@ static enum wf_rc stdout_publish(struct wf_sink *s, const struct wf_event *ev, s
     return b->failed ? wf_err_set(err, WF_FATAL, "memory", "out of memory") : WF_OK;
 }
 
-static void wake(void *arg)
-{
-    (void)arg; /* the loop's next round calls poll() */
-}
-
 static enum wf_rc stdout_poll(struct wf_sink *s, struct wf_err *err)
 {
     while (s->written < s->out.len) {
@@ -69,10 +64,12 @@ static enum wf_rc stdout_poll(struct wf_sink *s, struct wf_err *err)
         ssize_t n;
 
         if (poll(&fd, 1, 0) == 0) {
-            wf_loop_timer_set(s->env->loop, &s->retry, RETRY_US, wake, s);
+            wf_loop_timer_set(s->env->loop, &s->retry, RETRY_US, NULL, NULL);
             return WF_OK;
         }
         n = write(STDOUT_FILENO, s->out.data + s->written, left < CHUNK ? left : CHUNK);
+        if (n < 0 && errno == EPIPE)
+            return wf_err_set(err, WF_FATAL, "reader_gone", "nobody reads standard output");
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             return wf_err_sys(err, WF_FATAL, "standard output");
         s->written += n > 0 ? (size_t)n : 0;

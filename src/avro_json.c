@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "avro_get.h"
 #include "avro_node.h"
 
 #define DEPTH_MAX 128     /* of data: a recursive schema could go on for ever */
@@ -59,20 +60,7 @@ static enum wf_rc bad(struct walk *w, const char *what)
 
 static enum wf_rc get_long(struct walk *w, int64_t *out)
 {
-    uint64_t z = 0;
-
-    for (unsigned shift = 0; shift < 64 && w->p < w->end; shift += 7) {
-        unsigned char c = *w->p++;
-
-        if (shift == 63 && c > 1)
-            break;
-        z |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80)) {
-            *out = (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
-            return WF_OK;
-        }
-    }
-    return bad(w, "a number that is cut off or too long");
+    return wf_get_long(&w->p, w->end, out) ? WF_OK : bad(w, "a number that is cut off or too long");
 }
 
 static enum wf_rc take(struct walk *w, size_t n, const unsigned char **out)
@@ -99,43 +87,6 @@ static enum wf_rc take_bytes(struct walk *w, const unsigned char **out, size_t *
 }
 
 /* ---- printing ---- */
-
-/* Length of the UTF-8 character at @s, 0 when it is none (Unicode, table 3-7). */
-static size_t utf8_len(const unsigned char *s, size_t n)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    uint32_t c = s[0] & (0xffu >> (len + 1));
-
-    if (len < 2 || s[0] > 0xf4 || n < len)
-        return len == 1;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
-}
-
-/* A JSON string; what is no UTF-8 becomes U+FFFD, so that the line stays JSON. */
-static void put_text(struct wf_buf *out, const unsigned char *s, size_t n)
-{
-    size_t from = 0;
-
-    wf_buf_byte(out, '"');
-    for (size_t i = 0; i < n;) {
-        size_t len = utf8_len(s + i, n - i);
-
-        if (!len) {
-            wf_buf_json(out, (const char *)s + from, i - from);
-            wf_buf_str(out, "\xef\xbf\xbd");
-            from = i + 1;
-        }
-        i += len ? len : 1;
-    }
-    wf_buf_json(out, (const char *)s + from, n - from);
-    wf_buf_byte(out, '"');
-}
 
 static void put_base64(struct wf_buf *out, const unsigned char *s, size_t n)
 {
@@ -277,7 +228,7 @@ static enum wf_rc put_bytes(struct walk *w, const struct wf_avro_node *node)
     if (rc != WF_OK)
         return rc;
     if (node->kind == WF_AVRO_STRING)
-        put_text(w->out, s, n);
+        wf_buf_json_string(w->out, s, n);
     else if (node->decimal)
         put_decimal(w->out, s, n, (size_t)node->scale);
     else
@@ -340,7 +291,7 @@ static enum wf_rc put_items(struct walk *w, const struct wf_avro_node *node)
                 rc = take_bytes(w, &key, &n);
                 if (rc != WF_OK)
                     return rc;
-                put_text(w->out, key, n);
+                wf_buf_json_string(w->out, key, n);
                 wf_buf_byte(w->out, ':');
             }
             rc = put_value(w, node->children[0]);

@@ -10,7 +10,7 @@
 
 static inline unsigned char *wf_put_long(unsigned char *p, int64_t v)
 {
-    uint64_t z = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); /* zigzag */
+    uint64_t z = ((uint64_t)v << 1) ^ (0 - ((uint64_t)v >> 63)); /* zigzag */
 
     while (z > 0x7f) {
         *p++ = (unsigned char)(z | 0x80);

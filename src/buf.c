@@ -96,3 +96,40 @@ void wf_buf_json(struct wf_buf *b, const char *s, size_t n)
     }
     wf_buf_put(b, s + start, n - start);
 }
+
+/* Length of the UTF-8 character at @s, 0 when it is none (Unicode, table 3-7). */
+static size_t utf8_len(const unsigned char *s, size_t n)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t c = s[0] & (0xffu >> (len + 1));
+
+    if (len < 2 || s[0] > 0xf4 || n < len)
+        return len == 1;
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
+}
+
+void wf_buf_json_string(struct wf_buf *out, const void *text, size_t n)
+{
+    const unsigned char *s = text;
+    size_t from = 0;
+
+    wf_buf_byte(out, '"');
+    for (size_t i = 0; i < n;) {
+        size_t len = utf8_len(s + i, n - i);
+
+        if (!len) {
+            wf_buf_json(out, (const char *)s + from, i - from);
+            wf_buf_str(out, "\xef\xbf\xbd");
+            from = i + 1;
+        }
+        i += len ? len : 1;
+    }
+    wf_buf_json(out, (const char *)s + from, n - from);
+    wf_buf_byte(out, '"');
+}

@@ -83,7 +83,7 @@ static uint32_t oid_value(const PGresult *res, int row, int col)
 
 static char char_value(const PGresult *res, int row, int col)
 {
-    return PQgetisnull(res, row, col) ? '\0' : PQgetvalue(res, row, col)[0];
+    return *PQgetvalue(res, row, col); /* "" for NULL */
 }
 
 static void fill_column(struct wf_catalog_col *col, const PGresult *res, int row)
@@ -174,13 +174,4 @@ enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, struct 
     }
     *out = c;
     return WF_OK;
-}
-
-struct wf_catalog *wf_catalog_unknown(const struct wf_relation *rel)
-{
-    struct wf_catalog *c = new_catalog(rel->ncols);
-
-    if (c)
-        key_from_relation(c, rel);
-    return c;
 }

@@ -46,8 +46,6 @@ struct wf_catalog {
  */
 enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, struct wf_catalog **out,
                             struct wf_err *err);
-/* A catalog that knows nothing: every column nullable, key = the relation's identity columns. */
-struct wf_catalog *wf_catalog_unknown(const struct wf_relation *rel);
 void wf_catalog_free(struct wf_catalog *c);
 
 #endif

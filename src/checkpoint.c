@@ -80,7 +80,8 @@ enum wf_rc wf_checkpoint_open(const char *dir, struct wf_checkpoint_store **out,
 
     if (!s || !(s->dir = strdup(dir))) {
         free(s);
-        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+        wf_err_set(err, WF_FATAL, "memory", "out of memory");
+        return WF_FATAL;
     }
     s->fd = -1;
     pthread_mutex_init(&s->lock, NULL);
@@ -302,7 +303,7 @@ static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record
     return WF_OK;
 }
 
-enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
+static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err)
 {
     struct record r = {.version = FORMAT_VERSION,
@@ -316,7 +317,6 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
 
     memcpy(r.magic, magic, sizeof(magic));
     memcpy(r.slot, cp->slot, sizeof(r.slot));
-    pthread_mutex_lock(&s->lock);
     if (!s->generation) /* not loaded yet: what is in the file must not look newer than this */
         rc = load_locked(s, &older, err);
     r.generation = s->generation + 1;
@@ -327,6 +327,31 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
         s->generation = cp->generation = r.generation;
         cp->saved_us = r.saved_us;
     }
+    return rc;
+}
+
+enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
+                              struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    pthread_mutex_lock(&s->lock);
+    rc = save_locked(s, cp, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
+                               struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    pthread_mutex_lock(&s->lock);
+    if (cp->generation == s->generation)
+        rc = save_locked(s, cp, err);
+    else
+        rc = wf_err_set(err, WF_RETRY, "checkpoint_moved",
+                        "the checkpoint in %s moved while the slot was being taken", s->dir);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

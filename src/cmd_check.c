@@ -53,8 +53,8 @@ static void report(void *arg, const char *level, const char *what, const char *c
     }
 }
 
-/* The part of an error text behind "; hint: " is its cure. */
-static void report_err(struct checker *c, const struct wf_err *err)
+/* The part of an error text behind "; hint: " is its cure; @cure where it has none. */
+static void report_err(struct checker *c, const struct wf_err *err, const char *cure)
 {
     char what[WF_ERR_TEXT_MAX];
     char *hint;
@@ -63,7 +63,7 @@ static void report_err(struct checker *c, const struct wf_err *err)
     hint = strstr(what, "; hint: ");
     if (hint)
         *hint = '\0';
-    report(c, "error", what, hint ? hint + strlen("; hint: ") : NULL);
+    report(c, "error", what, hint ? hint + strlen("; hint: ") : cure);
     if (err->exit_code > c->exit_code)
         c->exit_code = err->exit_code;
 }
@@ -102,7 +102,7 @@ static void check_slot(struct checker *c, const struct wf_config *config, PGconn
     if (rc == WF_OK)
         rc = wf_slot_check(conn, &config->source, NULL, server, &slot, &cp, &err);
     if (rc != WF_OK) {
-        report_err(c, &err);
+        report_err(c, &err, "the server's log tells more");
     } else if (!slot.exists) {
         snprintf(what, sizeof(what), "slot \"%s\" does not exist yet%s", config->source.slot,
                  config->source.create ? " and is made at the first start" : "");
@@ -134,7 +134,7 @@ static void check_publication(struct checker *c, const struct wf_config *config,
     if (rc == WF_OK)
         rc = wf_tables_without_identity(conn, source, NULL, names, sizeof(names), &err);
     if (rc != WF_OK) {
-        report_err(c, &err);
+        report_err(c, &err, "the server's log tells more");
         return;
     }
     snprintf(what, sizeof(what), "publication \"%s\" %s", source->publication,
@@ -165,7 +165,7 @@ static void check_source(struct checker *c, const struct wf_config *config)
     if (rc == WF_OK)
         rc = wf_server_identify(conn, NULL, &server, &err);
     if (rc != WF_OK) {
-        report_err(c, &err);
+        report_err(c, &err, "source.dsn, pg_hba.conf, and whether the server runs");
         return;
     }
     snprintf(
@@ -211,7 +211,7 @@ int wf_cmd_check(int argc, char **argv)
         return WF_EXIT_USAGE;
     }
     if (wf_config_load(argv[optind], &config, wf_report_stderr, NULL, &err) != WF_OK) {
-        report_err(&c, &err);
+        report_err(&c, &err, "correct what standard error names");
         return (int)err.exit_code;
     }
     wf_log_setup(WF_LOG_ERROR, false, config->pipeline);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd_common.h"
 #include "config.h"
 
 #define OUTPUT_MAX (16UL * 1024 * 1024)
@@ -20,12 +21,6 @@ static int wrong_usage(const char *what)
 {
     fprintf(stderr, "walferry config: %s\n\n%s", what, usage);
     return WF_EXIT_USAGE;
-}
-
-static void print_problem(void *arg, const char *line)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
 }
 
 static int print(const struct wf_buf *out)
@@ -46,7 +41,7 @@ static int show(const char *path, struct wf_buf *out)
     struct wf_config *c;
     struct wf_err err;
 
-    if (wf_config_load(path, &c, print_problem, NULL, &err) != WF_OK) {
+    if (wf_config_load(path, &c, wf_report_stderr, NULL, &err) != WF_OK) {
         fprintf(stderr, "walferry: %s\n", err.text);
         return (int)err.exit_code;
     }

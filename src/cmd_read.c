@@ -70,10 +70,11 @@ static const struct wf_avro_reader *reader_for(struct topic_reader *t, int32_t i
     if (s)
         return s->reader;
     s = calloc(1, sizeof(*s));
-    if (!s)
+    if (!s) {
         t->rc = wf_err_set(&t->err, WF_FATAL, "memory", "out of memory");
-    else
-        t->rc = wf_registry_schema(t->format, id, &text, &t->err);
+        return NULL;
+    }
+    t->rc = wf_registry_schema(t->format, id, &text, &t->err);
     if (t->rc == WF_OK)
         t->rc = wf_avro_reader_new(&s->reader, text, strlen(text), &t->err);
     free(text);
@@ -161,17 +162,19 @@ int wf_cmd_read(int argc, char **argv)
     static const struct option longs[] = {
         {"topic", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *topic = NULL;
+    int code;
 
     for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
-        if (c != 't') {
-            fputs(help, c == 'h' ? stdout : stderr);
-            return c == 'h' ? WF_EXIT_OK : WF_EXIT_USAGE;
-        }
+        if (c != 't')
+            return wf_usage(help, c == 'h');
         topic = optarg;
     }
-    if (optind == argc || (topic && argc - optind != 1)) {
-        fputs(help, stderr);
-        return WF_EXIT_USAGE;
+    if (optind == argc || (topic && argc - optind != 1))
+        return wf_usage(help, false);
+    code = topic ? read_topic(argv[optind], topic) : read_files(argv + optind, argc - optind);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "walferry: standard output cannot be written\n");
+        return WF_EXIT_OTHER;
     }
-    return topic ? read_topic(argv[optind], topic) : read_files(argv + optind, argc - optind);
+    return code;
 }

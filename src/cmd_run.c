@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,7 +62,7 @@ int wf_ferry(const struct wf_config *config, const struct wf_pipeline_options *o
     wf_pipeline_free(p);
     if (rc == WF_OK)
         return WF_EXIT_OK;
-    if (strcmp(err.code, "system") == 0 && errno == EPIPE)
+    if (strcmp(err.code, "reader_gone") == 0) /* as in `walferry tail ... | head` */
         return WF_EXIT_OK;
     wf_log(WF_LOG_ERROR, err.code, NULL, "%s", err.text);
     return (int)err.exit_code;

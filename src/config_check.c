@@ -5,12 +5,14 @@
 #include <strings.h>
 
 #include "log.h"
+#include "names.h"
 #include "secret.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 #define TOPIC_CHARS LOWER UPPER DIGITS "._-" /* legal in a Kafka topic */
+#define PREFIX_MAX_BYTES (WF_TOPIC_MAX - (int)sizeof(".truncate") + 1)
 #define SLOT_CHARS LOWER DIGITS "_"
 #define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 of PostgreSQL */
 
@@ -101,6 +103,10 @@ static void check_names(struct wf_config_reader *r)
         wf_config_problem(r, prefix->line, prefix->col,
                           "format.prefix: \"%s\" may hold letters, digits, dots, _ and - only",
                           wf_shown(c->format.prefix).s);
+    else if (usable(prefix) && strlen(c->format.prefix) > PREFIX_MAX_BYTES)
+        wf_config_problem(r, prefix->line, prefix->col,
+                          "format.prefix: longer than %d bytes: a topic's name may have %d",
+                          PREFIX_MAX_BYTES, WF_TOPIC_MAX);
 }
 
 static void check_tables(struct wf_config_reader *r)

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "avro_get.h"
 #include "avro_json.h"
+#include "avro_put.h"
 
 #define SYNC_BYTES 16
 #define BLOCK_MAX (256 << 20)
@@ -15,32 +17,43 @@
 struct file {
     FILE *in;
     const char *path;
-    bool torn; /* a read came short */
+    uint64_t at; /* bytes taken */
+    bool torn;   /* a read came short: none is tried after it */
 };
+
+static bool get(struct file *f, void *out, size_t n)
+{
+    if (f->torn || fread(out, 1, n, f->in) != n) {
+        f->torn = true;
+        return false;
+    }
+    f->at += n;
+    return true;
+}
 
 static int64_t get_long(struct file *f)
 {
-    uint64_t z = 0;
+    unsigned char bytes[WF_LONG_ROOM];
+    const unsigned char *p = bytes;
+    size_t n = 0;
+    int64_t v = 0;
 
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        int c = getc(f->in);
-
-        if (c == EOF)
-            break;
-        z |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
-    }
-    f->torn = true;
-    return 0;
+    do {
+        if (n == sizeof(bytes) || !get(f, &bytes[n], 1)) {
+            f->torn = true;
+            return 0;
+        }
+    } while (bytes[n++] & 0x80);
+    f->torn = !wf_get_long(&p, bytes + n, &v);
+    return v;
 }
 
 /* @n more bytes into @b, with a NUL behind that is not counted. */
 static bool get_bytes(struct file *f, struct wf_buf *b, int64_t n)
 {
     wf_buf_reset(b);
-    if (f->torn || n < 0 || (size_t)n >= b->max || !wf_buf_reserve(b, (size_t)n + 1) ||
-        fread(b->data, 1, (size_t)n, f->in) != (size_t)n) {
+    if (n < 0 || (size_t)n >= b->max || !wf_buf_reserve(b, (size_t)n + 1) ||
+        !get(f, b->data, (size_t)n)) {
         f->torn = true;
         return false;
     }
@@ -51,8 +64,8 @@ static bool get_bytes(struct file *f, struct wf_buf *b, int64_t n)
 
 static enum wf_rc damaged(const struct file *f, const char *what, struct wf_err *err)
 {
-    return wf_err_set(err, WF_REJECT, "container", "%s: %s at byte %ld", f->path, what,
-                      ftell(f->in));
+    return wf_err_set(err, WF_REJECT, "container", "%s: %s at byte %llu", f->path, what,
+                      (unsigned long long)f->at);
 }
 
 static enum wf_rc take_meta(struct file *f, const char *key, const struct wf_buf *value,
@@ -72,7 +85,7 @@ static enum wf_rc read_header(struct file *f, struct wf_avro_reader **reader,
     enum wf_rc rc = WF_OK;
     char magic[4];
 
-    if (fread(magic, 1, 4, f->in) != 4 || memcmp(magic, "Obj\001", 4) != 0)
+    if (!get(f, magic, sizeof(magic)) || memcmp(magic, "Obj\001", sizeof(magic)) != 0)
         return damaged(f, "this is no Avro container file", err);
     wf_buf_init(&key, META_MAX);
     wf_buf_init(&value, META_MAX);
@@ -88,9 +101,7 @@ static enum wf_rc read_header(struct file *f, struct wf_avro_reader **reader,
     }
     wf_buf_deinit(&key);
     wf_buf_deinit(&value);
-    if (rc == WF_OK && fread(marker, 1, SYNC_BYTES, f->in) != SYNC_BYTES)
-        f->torn = true;
-    if (rc == WF_OK && (f->torn || !*reader))
+    if (rc == WF_OK && (!get(f, marker, SYNC_BYTES) || !*reader))
         rc = damaged(f, f->torn ? "the header is torn" : "the header has no avro.schema", err);
     return rc;
 }
@@ -130,14 +141,12 @@ static enum wf_rc read_blocks(struct file *f, const struct wf_avro_reader *reade
     wf_buf_init(&block, BLOCK_MAX);
     while (rc == WF_OK && !stop) {
         unsigned char end[SYNC_BYTES];
-        int64_t count;
-        int first = getc(f->in);
+        uint64_t start = f->at;
+        int64_t count = get_long(f);
 
-        if (first == EOF)
+        if (f->torn && f->at == start) /* the file ends behind a block, as it should */
             break;
-        ungetc(first, f->in);
-        count = get_long(f);
-        if (!get_bytes(f, &block, get_long(f)) || fread(end, 1, SYNC_BYTES, f->in) != SYNC_BYTES)
+        if (!get_bytes(f, &block, get_long(f)) || !get(f, end, SYNC_BYTES))
             rc = damaged(f, "the last block is torn", err);
         else if (count < 0 || memcmp(end, marker, SYNC_BYTES) != 0)
             rc = damaged(f, "a block does not end with the file's sync marker", err);

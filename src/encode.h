@@ -30,7 +30,7 @@ void wf_encoder_free(struct wf_encoder *e);
 
 /**
  * wf_encoder_plan() - compile the plan of a relation version; sets rel->plan and rel->plan_free
- * @cat: what the catalog says, see wf_catalog_unknown()
+ * @cat: what the catalog says
  *
  * Makes (or finds) the relation's stream and its truncate stream. Names that collide or cannot be
  * written are WF_REJECT with both names.

@@ -39,7 +39,7 @@ void wf_envelope_deinit(struct wf_envelope *e);
  */
 bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t now_us);
 
-/* Most bytes wf_envelope_source() and wf_envelope_end() write together. */
+/* Most bytes wf_envelope_source() and wf_envelope_now() write together. */
 static inline size_t wf_envelope_room(const struct wf_envelope *e, size_t table_len)
 {
     return e->txn.head.len + table_len + e->txn.tail.len + 256;

@@ -31,21 +31,22 @@ static enum wf_rc variable(const char **at, struct wf_buf *out, struct wf_buf *o
     char name[NAME_MAX_LEN];
     size_t n = name_len(*at), end = strcspn(*at, "}");
     const char *rest = *at + n, *value;
+    bool has_default = strncmp(rest, ":-", 2) == 0;
 
     if (!(*at)[end])
         return wf_err_config(err, "\"${\" without \"}\"; hint: a dollar sign is written $$");
-    if (n == 0 || n >= sizeof(name) || !(*rest == '}' || strncmp(rest, ":-", 2) == 0))
+    if (n == 0 || n >= sizeof(name) || !(*rest == '}' || has_default))
         return wf_err_config(err, "\"${\" must be followed by a variable's name, as in ${VAR} or "
                                   "${VAR:-default}; hint: a dollar sign is written $$");
     memcpy(name, *at, n);
     name[n] = '\0';
     value = getenv(name);
-    if (*rest == '}' && !value)
+    if (!has_default && !value)
         return wf_err_config(err,
                              "variable %s is not set; hint: set it in the environment, or give a "
                              "default: ${%s:-...}",
                              name, name);
-    if (*rest == ':' && (!value || !*value))
+    if (has_default && (!value || !*value))
         put(out, origin, rest + 2, end - n - 2, WF_FROM_TEXT);
     else
         put(out, origin, value, strlen(value), WF_FROM_ENV);

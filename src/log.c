@@ -40,44 +40,6 @@ static void put_time(struct wf_buf *b)
     wf_buf_printf(b, "%s.%03ldZ", text, now.tv_nsec / 1000000);
 }
 
-/* Length of the character at @s, 0 when it is no UTF-8: cut, overlong, a surrogate. */
-static size_t utf8_length(const unsigned char *s)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
-    uint32_t c = s[0] & (0xffu >> (n + 1));
-
-    if (n < 2)
-        return n;
-    for (size_t i = 1; i < n; i++) {
-        if (s[i] >> 6 != 2) /* the NUL at the end, too */
-            return 0;
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
-}
-
-/* Quoted; what is no UTF-8 becomes U+FFFD, or JSON readers would refuse the line. */
-static void put_message(struct wf_buf *b, const char *text)
-{
-    const char *from = text;
-
-    wf_buf_byte(b, '"');
-    while (*text) {
-        size_t n = utf8_length((const unsigned char *)text);
-
-        if (n) {
-            text += n;
-            continue;
-        }
-        wf_buf_json(b, from, (size_t)(text - from));
-        wf_buf_str(b, "\xef\xbf\xbd");
-        from = ++text;
-    }
-    wf_buf_json(b, from, (size_t)(text - from));
-    wf_buf_byte(b, '"');
-}
-
 /* "a=1 b=x" becomes ,"a":"1","b":"x" */
 static void put_json_fields(struct wf_buf *b, const char *fields)
 {
@@ -122,7 +84,7 @@ void wf_log(enum wf_level level, const char *code, const char *fields, const cha
         if (fields)
             put_json_fields(&line, fields);
         wf_buf_str(&line, ",\"msg\":");
-        put_message(&line, msg);
+        wf_buf_json_string(&line, msg, strlen(msg));
         wf_buf_str(&line, "}\n");
     } else {
         wf_buf_str(&line, "ts=");
@@ -134,7 +96,7 @@ void wf_log(enum wf_level level, const char *code, const char *fields, const cha
         if (fields)
             wf_buf_printf(&line, " %s", fields);
         wf_buf_str(&line, " msg=");
-        put_message(&line, msg);
+        wf_buf_json_string(&line, msg, strlen(msg));
         wf_buf_str(&line, "\n");
     }
     /* One write per line, so that lines of several processes do not mix. */

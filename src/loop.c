@@ -134,7 +134,8 @@ static void run_timers(struct wf_loop *loop)
         if (!due)
             return;
         wf_loop_timer_off(loop, due);
-        due->fn(due->arg);
+        if (due->fn)
+            due->fn(due->arg);
     }
 }
 

@@ -32,7 +32,8 @@ void wf_loop_free(struct wf_loop *loop);
 enum wf_rc wf_loop_watch(struct wf_loop *loop, int fd, uint32_t events, wf_watch_fn fn, void *arg,
                          struct wf_err *err);
 
-/* Run @fn(@arg) once, @after_us from now; setting it again moves it. */
+/* Run @fn(@arg) once, @after_us from now; setting it again moves it. @fn may be NULL: the loop
+ * wakes for a round of its owner, and that is all. */
 void wf_loop_timer_set(struct wf_loop *loop, struct wf_timer *t, uint64_t after_us, wf_timer_fn fn,
                        void *arg);
 void wf_loop_timer_off(struct wf_loop *loop, struct wf_timer *t);

@@ -27,11 +27,6 @@ static void put_topic(struct wf_buf *out, const char *s, size_t n)
     }
 }
 
-void wf_name_topic(struct wf_buf *out, const char *s)
-{
-    put_topic(out, s, strlen(s));
-}
-
 void wf_name_avro(struct wf_buf *out, const char *s, bool field)
 {
     bool first = true;
@@ -90,7 +85,7 @@ enum wf_rc wf_topic_make(struct wf_buf *out, const char *tmpl, const char *prefi
         if (ph == PH_NONE)
             put_topic(out, s, 1);
         else
-            wf_name_topic(out, values[ph]);
+            put_topic(out, values[ph], strlen(values[ph]));
     }
     wf_buf_byte(out, '\0');
     if (out->failed || out->len - 1 > WF_TOPIC_MAX)

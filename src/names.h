@@ -9,24 +9,21 @@
 
 #define WF_TOPIC_MAX 249 /* Kafka: Topic.MAX_NAME_LENGTH */
 
-/* Both work on UTF-16 units as Debezium does: a character beyond the BMP gives two '_'. */
-
-/* Append @s; what Kafka does not allow in a topic ([A-Za-z0-9._-]) becomes '_'. */
-void wf_name_topic(struct wf_buf *out, const char *s);
-
 /**
  * wf_name_avro() - append @s as Debezium's name adjustment `avro` writes it
  * @field: true for a field name (a dot is replaced too), false for a namespace
  *
  * [A-Za-z0-9_] stay, others become '_', a leading digit gets '_' in front. Unlike Debezium each
- * part of a namespace is made legal, since a registry refuses "srv.public.1digit".
+ * part of a namespace is made legal, since a registry refuses "srv.public.1digit". As there, a
+ * character beyond the BMP is two UTF-16 units and gives two '_'.
  */
 void wf_name_avro(struct wf_buf *out, const char *s, bool field);
 
 /**
  * wf_topic_make() - expand a topic template
  * @tmpl:  text with {prefix}, {schema}, {table}, checked when the configuration was read; each
- *         value and the text between are sanitised
+ *         value and the text between are sanitised: what Kafka does not allow in a topic
+ *         ([A-Za-z0-9._-]) becomes '_', by UTF-16 unit
  *
  * Return: WF_OK and a NUL-terminated name in @out; WF_REJECT when it is empty, "." or "..", or
  * over 249 bytes.

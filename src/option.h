@@ -38,14 +38,14 @@ struct wf_map {
 struct wf_opt {
     const char *key; /* NULL ends the table */
     enum wf_opt_type type;
+    bool required;
     size_t field;               /* offsetof() in the module's conf struct */
     const char *dflt;           /* as the user would write it; NULL = unset (0, NULL, empty); in a
                                    WF_OPT_STR "{pipeline}" stands for the pipeline's name */
     const char *dflt_note;      /* for docs, when the default depends: "as the slot" */
     const char *min, *max;      /* INT, SIZE, TIME; NULL = none */
     const char *const *choices; /* ENUM: NULL-terminated */
-    bool required;
-    const char *help; /* one or more sentences in Markdown */
+    const char *help;           /* one or more sentences in Markdown */
 };
 
 /* One mapping of the YAML file ("source", "sink", ...) and where its values go. */

@@ -89,10 +89,12 @@ static void add_defaults(struct params *p, const PQconninfoOption *dsn)
         add(p, "connect_timeout", p->timeout);
 }
 
-static void build(struct params *p, const struct wf_source_conf *conf, enum wf_pg_kind kind,
+/* Return: false when the options of the DSN leave no room for ours. */
+static bool build(struct params *p, const struct wf_source_conf *conf, enum wf_pg_kind kind,
                   const PQconninfoOption *dsn)
 {
     const char *options = dsn_value(dsn, "options");
+    int len;
 
     *p = (struct params){0};
     for (const PQconninfoOption *o = dsn; o->keyword; o++) {
@@ -103,12 +105,13 @@ static void build(struct params *p, const struct wf_source_conf *conf, enum wf_p
     add_defaults(p, dsn);
     if (conf->password)
         add(p, "password", conf->password);
-    snprintf(p->options, sizeof(p->options), "%s %s", options ? options : "", pinned_options);
+    len = snprintf(p->options, sizeof(p->options), "%s %s", options ? options : "", pinned_options);
     add(p, "options", p->options); /* the later of two equal keys wins */
     add(p, "client_encoding", "UTF8");
     add(p, "fallback_application_name", "walferry");
     if (kind == WF_PG_REPLICATION)
         add(p, "replication", "database");
+    return len >= 0 && (size_t)len < sizeof(p->options);
 }
 
 /* libpq hides the SQLSTATE of a failed connect, so the server's words decide; a server that speaks
@@ -116,10 +119,18 @@ static void build(struct params *p, const struct wf_source_conf *conf, enum wf_p
 static bool is_permanent(const char *message)
 {
     static const char *const words[] = {
-        "password authentication failed", "authentication failed for user", "no password supplied",
-        "no pg_hba.conf entry",           "permission denied to start WAL", "must be superuser or",
-        "is not permitted to log in",     "root certificate file",          "invalid sslmode",
+        "password authentication failed",
+        "authentication failed for user",
+        "no password supplied",
+        "no pg_hba.conf entry",
+        "permission denied to start WAL",
+        "must be superuser or",
+        "is not permitted to log in",
+        "root certificate file",
+        "invalid sslmode",
         "does not support SSL",
+        "certificate verify failed",
+        "does not match host name",
     };
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -137,6 +148,9 @@ static const char *hint_for(const char *message)
         return "; hint: pg_hba.conf needs a line for the database by name, not for `replication`";
     if (strstr(message, "password") || strstr(message, "authentication failed"))
         return "; hint: source.password, source.password_file or ~/.pgpass";
+    if (strstr(message, "certificate verify failed") || strstr(message, "does not match host name"))
+        return "; hint: sslrootcert in source.dsn has to hold the authority of the server's "
+               "certificate, which has to name the host in source.dsn";
     if (strstr(message, "root certificate file"))
         return "; hint: sslrootcert=FILE in source.dsn; TLS is verified unless sslmode says not to";
     return "";
@@ -148,6 +162,8 @@ static void one_line(char *out, size_t size, const char *message)
     size_t n = 0;
 
     for (; *message && n + 1 < size; message++) {
+        if (*message == '\t') /* the indent of a further line */
+            continue;
         if (*message != '\n')
             out[n++] = *message;
         else if (message[1] && n + 2 < size)
@@ -216,7 +232,10 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
         PQfreemem(message);
         return wf_err_config(err, "source.dsn: %s", text);
     }
-    build(&p, conf, kind, dsn);
+    if (!build(&p, conf, kind, dsn)) {
+        PQconninfoFree(dsn);
+        return wf_err_config(err, "source.dsn: options is too long");
+    }
     conn = PQconnectStartParams(p.keys, p.values, 0);
     if (!conn)
         rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");

@@ -139,9 +139,12 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     enum wf_rc rc = WF_OK;
 
     wf_delivery_abandon(p->delivery);
+    p->skipping = false;
     if (read_lsn < cp->lsn)
         wf_delivery_reset(p->delivery, cp->lsn);
     p->start_lsn = wf_delivery_read_lsn(p->delivery);
+    if (p->shapes)
+        wf_shapes_forget(p->shapes);
     p->decoder_ops->reset(p->decoder, p->start_lsn);
     wf_progress_start(p->progress, cp);
     if (!p->encoder) {
@@ -160,7 +163,7 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
         if (!p->shapes)
             rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
     }
-    return rc;
+    return rc == WF_OK ? rc : (err->rc = WF_FATAL); /* without these there is no going on */
 }
 
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
@@ -245,11 +248,6 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 /* ---- failures: never skip, never give up
  * --------------------------------------------------------------- */
 
-static void wake(void *arg)
-{
-    (void)arg;
-}
-
 static enum wf_rc open_sink(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = p->sink_ops->open(&p->sink, p->config->sink, &p->sink_env, err);
@@ -269,7 +267,6 @@ static void close_sink(struct wf_pipeline *p)
     wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
     wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
     p->stage = EMPTY;
-    p->skipping = false;
 }
 
 static void note_trouble(struct wf_pipeline *p, const struct wf_err *err)
@@ -286,7 +283,7 @@ static void note_trouble(struct wf_pipeline *p, const struct wf_err *err)
     if (wf_delivery_open_txn(p->delivery) && p->change.txn)
         p->trouble_lsn = p->change.txn->final_lsn;
     p->retry_at_us = wf_mono_us() + p->retry_us;
-    wf_loop_timer_set(p->loop, &p->retry_timer, p->retry_us, wake, p);
+    wf_loop_timer_set(p->loop, &p->retry_timer, p->retry_us, NULL, NULL);
     snprintf(fields, sizeof(fields), "state=%s retry_ms=%" PRIu64 " lsn=%s", state,
              p->retry_us / 1000, wf_lsn_text(p->change.lsn).s);
     wf_log(err->rc == WF_REJECT ? WF_LOG_ERROR : WF_LOG_WARN, err->code, fields,
@@ -314,18 +311,23 @@ static void set_paused(struct wf_pipeline *p, bool paused)
     wf_source_pause(p->source, paused);
 }
 
+static bool is_looking_up(const struct wf_pipeline *p)
+{
+    return p->shapes && wf_shapes_busy(p->shapes);
+}
+
 /* A walsender whose client stopped reading can be neither stopped nor invalidated: after a while
  * without progress the connection is worth less than the server's freedom. */
 static void leave_when_stalled(struct wf_pipeline *p)
 {
     uint64_t limit_us = (uint64_t)p->config->source.stall_limit_ms * 1000;
 
+    if (p->rows && p->paused) /* full, but it moves */
+        p->paused_since_us = wf_mono_us();
     if (!p->paused || wf_mono_us() - p->paused_since_us < limit_us ||
-        wf_source_state(p->source) != WF_SOURCE_STREAMING ||
-        (p->shapes && wf_shapes_busy(p->shapes)))
+        wf_source_state(p->source) != WF_SOURCE_STREAMING || is_looking_up(p))
         return;
     p->stage = EMPTY;
-    p->skipping = false;
     wf_delivery_abandon(p->delivery);
     wf_source_reconnect(p->source, p->config->source.reconnect_max_ms,
                         "no room downstream for source.stall_limit: the connection is closed, "
@@ -336,7 +338,8 @@ static void leave_when_stalled(struct wf_pipeline *p)
 /* As many turns as there is input and room for. */
 static enum wf_rc read_some(struct wf_pipeline *p, bool *from_sink, struct wf_err *err)
 {
-    enum wf_rc rc = WF_OK;
+    bool busy = p->stage == EMPTY && is_looking_up(p); /* it outlived its change: decode nothing */
+    enum wf_rc rc = busy ? WF_AGAIN : WF_OK;
 
     *from_sink = false;
     for (int n = 0; n < ROUND_MESSAGES && rc == WF_OK; n++)
@@ -345,7 +348,7 @@ static enum wf_rc read_some(struct wf_pipeline *p, bool *from_sink, struct wf_er
     if (rc == WF_OK)
         set_paused(p, false);
     else if (rc == WF_AGAIN)
-        set_paused(p, p->stage != EMPTY); /* empty: the source is dry, not we full */
+        set_paused(p, p->stage != EMPTY || busy); /* else the source is dry, not we full */
     else
         *from_sink = p->stage == ENCODED;
     return rc == WF_AGAIN ? WF_OK : rc;

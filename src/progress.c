@@ -1,8 +1,6 @@
 #include "progress.h"
 
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "log.h"
 
@@ -52,8 +50,7 @@ void wf_progress_start(struct wf_progress *p, const struct wf_checkpoint *cp)
 
 static void save_run(struct wf_job *job)
 {
-    struct wf_progress *p =
-        (struct wf_progress *)((char *)job - offsetof(struct wf_progress, save.job));
+    struct wf_progress *p = wf_container_of(job, struct wf_progress, save.job);
 
     p->save.rc = wf_checkpoint_save(p->env.store, &p->save.cp, &p->save.err);
 }
@@ -66,8 +63,7 @@ static void acknowledge(struct wf_progress *p, uint64_t lsn)
 
 static void save_done(struct wf_job *job)
 {
-    struct wf_progress *p =
-        (struct wf_progress *)((char *)job - offsetof(struct wf_progress, save.job));
+    struct wf_progress *p = wf_container_of(job, struct wf_progress, save.job);
 
     if (p->save.rc == WF_OK) {
         if (p->failing)
@@ -90,11 +86,6 @@ static void submit(struct wf_progress *p, uint64_t lsn)
     p->save.job.run = save_run;
     p->save.job.done = save_done;
     wf_worker_submit(p->env.worker, &p->save.job);
-}
-
-static void wake(void *arg)
-{
-    (void)arg; /* the loop's next round calls wf_progress_turn() */
 }
 
 /* An idle database's keepalives alone are not worth a disk write each. */
@@ -122,7 +113,7 @@ void wf_progress_turn(struct wf_progress *p, bool urgent)
     now = wf_mono_us();
     next = next_save_us(p, urgent);
     if (now < next) {
-        wf_loop_timer_set(p->env.loop, &p->timer, next - now, wake, p);
+        wf_loop_timer_set(p->env.loop, &p->timer, next - now, NULL, NULL);
         return;
     }
     p->last_us = now;

@@ -231,8 +231,11 @@ static void one_line(char *out, size_t size, const char *text, size_t len)
 {
     size_t n = 0;
 
-    for (; n < len && n + 1 < size; n++)
-        out[n] = (unsigned char)text[n] < ' ' ? ' ' : text[n];
+    for (; n < len && n + 1 < size; n++) {
+        out[n] = text[n];
+        if ((unsigned char)out[n] < ' ')
+            out[n] = ' ';
+    }
     out[n] = '\0';
 }
 

@@ -1,6 +1,5 @@
 #include "shapes.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "catalog.h"
@@ -50,10 +49,17 @@ bool wf_shapes_busy(const struct wf_shapes *s)
     return s->lookup.job.queued;
 }
 
+void wf_shapes_forget(struct wf_shapes *s)
+{
+    wf_catalog_free(s->lookup.catalog);
+    s->lookup.catalog = NULL;
+    s->lookup.rel = NULL;
+    s->lookup.done = false;
+}
+
 static void lookup_run(struct wf_job *job)
 {
-    struct wf_shapes *s =
-        (struct wf_shapes *)((char *)job - offsetof(struct wf_shapes, lookup.job));
+    struct wf_shapes *s = wf_container_of(job, struct wf_shapes, lookup.job);
     wf_autoconn PGconn *conn = NULL;
 
     s->lookup.rc = wf_pg_connect(&s->env.config->source, WF_PG_SQL, NULL, &conn, &s->lookup.err);
@@ -63,8 +69,7 @@ static void lookup_run(struct wf_job *job)
 
 static void lookup_done(struct wf_job *job)
 {
-    struct wf_shapes *s =
-        (struct wf_shapes *)((char *)job - offsetof(struct wf_shapes, lookup.job));
+    struct wf_shapes *s = wf_container_of(job, struct wf_shapes, lookup.job);
 
     s->lookup.done = true;
 }
@@ -79,22 +84,20 @@ static enum wf_rc plan_relation(struct wf_shapes *s, struct wf_relation *rel, st
     if (s->lookup.job.queued)
         return WF_AGAIN;
     if (!s->lookup.done || s->lookup.rel != rel) {
+        wf_shapes_forget(s);
         s->lookup.rel = rel;
-        s->lookup.done = false;
         s->lookup.job.run = lookup_run;
         s->lookup.job.done = lookup_done;
         wf_worker_submit(s->env.worker, &s->lookup.job);
         return WF_AGAIN;
     }
-    s->lookup.done = false;
-    s->lookup.rel = NULL;
-    if (s->lookup.rc != WF_OK) {
+    if (s->lookup.rc == WF_OK) {
+        rc = wf_encoder_plan(s->env.encoder, rel, s->lookup.catalog, err);
+    } else {
         *err = s->lookup.err;
-        return err->rc = WF_RETRY; /* whatever it is, the slot holds the change meanwhile */
+        rc = err->rc = WF_RETRY; /* whatever it is, the slot holds the change meanwhile */
     }
-    rc = wf_encoder_plan(s->env.encoder, rel, s->lookup.catalog, err);
-    wf_catalog_free(s->lookup.catalog);
-    s->lookup.catalog = NULL;
+    wf_shapes_forget(s);
     return rc;
 }
 

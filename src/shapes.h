@@ -33,7 +33,11 @@ void wf_shapes_free(struct wf_shapes *s);
 enum wf_rc wf_shapes_ready(struct wf_shapes *s, const struct wf_change *c,
                            const struct wf_sink_ops *ops, struct wf_sink *sink, struct wf_err *err);
 
-/* A look-up runs on the worker and reads the relations of the change. */
+/* A look-up runs on the worker and reads a relation of the change: the decoder must not be called
+ * until it is over. */
 bool wf_shapes_busy(const struct wf_shapes *s);
+
+/* The decoder's relations end here: an answer about one of them is dropped. Not while busy. */
+void wf_shapes_forget(struct wf_shapes *s);
 
 #endif

@@ -32,7 +32,7 @@ enum wf_framing {
 /* What a sink gets from the pipeline; outlives the sink. */
 struct wf_sink_env {
     struct wf_loop *loop;
-    struct wf_worker *worker;     /* for calls that block; jobs run in order */
+    struct wf_worker *worker;     /* for calls that block; jobs run in order; NULL when it ended */
     struct wf_delivery *delivery; /* confirmations go here */
     const char *pipeline;         /* the pipeline's name */
 };
@@ -77,7 +77,8 @@ struct wf_sink_ops {
      * partition; blocking. */
     enum wf_rc (*read)(const void *conf, const char *topic, wf_record_fn fn, void *arg,
                        struct wf_err *err);
-    /* required; NULL is fine. Unconfirmed events are dropped. */
+    /* required; NULL is fine. Unconfirmed events are dropped. What a job of the worker still uses
+     * stays until the job is done. */
     void (*close)(struct wf_sink *self);
 };
 

@@ -102,7 +102,7 @@ enum wf_rc wf_slot_look(PGconn *conn, const char *slot, wf_cancel *cancel, struc
     copy_text(out->type, sizeof(out->type), wf_pg_value(res, 0, 1));
     copy_text(out->database, sizeof(out->database), wf_pg_value(res, 0, 2));
     out->confirmed_lsn = lsn_value(res, 0, 3);
-    out->active_pid = atoi(PQgetisnull(res, 0, 4) ? "0" : PQgetvalue(res, 0, 4));
+    out->active_pid = (int)strtol(PQgetvalue(res, 0, 4), NULL, 10); /* "" for NULL */
     copy_text(out->wal_status, sizeof(out->wal_status), wf_pg_value(res, 0, 5));
     copy_text(out->invalidation, sizeof(out->invalidation), wf_pg_value(res, 0, 6));
     if (!out->invalidation[0] && strcmp(out->wal_status, "lost") == 0)
@@ -137,16 +137,19 @@ static enum wf_rc check_kind(const struct wf_source_conf *conf, const struct wf_
     return WF_OK;
 }
 
-/* "1.2.3" style history files list: parentTLI <tab> switchpoint <tab> reason, one a line. */
+/* A line of a history file: parentTLI <tab> switchpoint <tab> reason (PostgreSQL source,
+ * readTimeLineHistory()). Return: where @timeline ended, 0 when it is not listed. */
 static uint64_t fork_point(const char *history, uint32_t timeline)
 {
     uint64_t lsn = 0;
 
     while (*history) {
-        unsigned tli, high, low;
+        char *end, point[24];
 
-        if (sscanf(history, "%u\t%X/%X", &tli, &high, &low) == 3 && tli == timeline)
-            lsn = (uint64_t)high << 32 | low;
+        if (strtoul(history, &end, 10) == timeline && *end == '\t') {
+            snprintf(point, sizeof(point), "%.*s", (int)strcspn(end + 1, "\t\n"), end + 1);
+            wf_lsn_parse(point, &lsn, NULL);
+        }
         history += strcspn(history, "\n");
         history += *history == '\n';
     }

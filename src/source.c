@@ -1,7 +1,6 @@
 #include "source.h"
 
 #include <endian.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #define STORM_US 2000000
 #define RECONNECT_MIN_MS 100
 #define STANDBY_RETRY_MS 1000
+#define SHORT_US 1000000 /* a stream that ends sooner counts as an attempt that failed */
 
 struct wf_source {
     const struct wf_source_conf *conf;
@@ -36,7 +36,9 @@ struct wf_source {
     bool announce; /* the next item is WF_SOURCE_CONNECTED */
     bool paused;
     bool connected_once;
-    uint32_t watching;  /* epoll events now watched for */
+    int fd; /* of conn, as the loop watches it: libpq forgets it when the connection breaks */
+    uint32_t watching; /* epoll events now watched for */
+    uint64_t connected_us;
     enum wf_rc failure; /* WF_FATAL once refused */
     struct wf_err failure_err;
 
@@ -75,7 +77,7 @@ static enum wf_rc start_error(const struct wf_source_conf *conf, struct wf_err *
     if (wf_pg_is(err, "55006")) {
         const char *pid = strstr(err->text, "PID ");
 
-        return wf_slot_is_active(conf, pid ? atoi(pid + 4) : 0, err);
+        return wf_slot_is_active(conf, pid ? (int)strtol(pid + 4, NULL, 10) : 0, err);
     }
     if (wf_pg_is(err, "42704") && strstr(err->text, "publication"))
         return wf_err_refuse(err, "publication_missing",
@@ -127,9 +129,9 @@ static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err
         return wf_err_set(err, WF_RETRY, "slot_moved",
                           "slot \"%s\" moved to %s while it was being taken", s->conf->slot,
                           wf_lsn_text(slot.confirmed_lsn).s);
-    /* Claim the checkpoint: the daemon whose slot this was can save no more, and if it has saved
-     * once more since ours was loaded this fails and the next attempt loads that. */
-    return wf_checkpoint_save(s->env.store, &s->attempt.cp, err);
+    /* The daemon whose slot this was can save no more from here on. If it, or our own progress
+     * meanwhile, has saved once more since ours was loaded, the next attempt loads that. */
+    return wf_checkpoint_claim(s->env.store, &s->attempt.cp, err);
 }
 
 static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, size_t size,
@@ -190,8 +192,7 @@ static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err
 
 static void connect_run(struct wf_job *job)
 {
-    struct wf_source *s =
-        (struct wf_source *)((char *)job - offsetof(struct wf_source, attempt.job));
+    struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
     PGconn *conn = NULL;
 
     s->attempt.rc = wf_pg_connect(s->conf, WF_PG_REPLICATION, &s->cancel, &conn, &s->attempt.err);
@@ -276,14 +277,7 @@ static void fail(struct wf_source *s, const struct wf_err *err)
     s->state = WF_SOURCE_REFUSED;
 }
 
-static void on_socket(void *arg, int fd, uint32_t events)
-{
-    struct wf_source *s = arg;
-
-    (void)fd;
-    if (events & EPOLLOUT && s->conn)
-        PQflush(s->conn);
-}
+static void on_socket(void *arg, int fd, uint32_t events);
 
 /* Reading is the pipeline's turn; here only: what wakes the loop. */
 static void watch_socket(struct wf_source *s)
@@ -292,9 +286,15 @@ static void watch_socket(struct wf_source *s)
 
     if (PQflush(s->conn) == 1)
         want |= EPOLLOUT;
-    if (want != s->watching &&
-        wf_loop_watch(s->env.loop, PQsocket(s->conn), want, on_socket, s, NULL) == WF_OK)
+    if (want != s->watching && wf_loop_watch(s->env.loop, s->fd, want, on_socket, s, NULL) == WF_OK)
         s->watching = want;
+}
+
+static void on_socket(void *arg, int fd, uint32_t events)
+{
+    (void)fd;
+    if (events & EPOLLOUT)
+        watch_socket(arg); /* flushes, and is called no more once that is done */
 }
 
 static int64_t status_interval_ms(const struct wf_source *s)
@@ -308,8 +308,7 @@ static int64_t status_interval_ms(const struct wf_source *s)
 
 static void connect_done(struct wf_job *job)
 {
-    struct wf_source *s =
-        (struct wf_source *)((char *)job - offsetof(struct wf_source, attempt.job));
+    struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
 
     if (s->attempt.rc != WF_OK) {
         if (ends_process(s, &s->attempt.err))
@@ -329,7 +328,9 @@ static void connect_done(struct wf_job *job)
     s->state = WF_SOURCE_STREAMING;
     s->announce = s->connected_once = true;
     s->storm.count = 0;
+    s->fd = PQsocket(s->conn);
     s->watching = 0;
+    s->connected_us = wf_mono_us();
     watch_socket(s);
     wf_loop_timer_set(s->env.loop, &s->status_timer, (uint64_t)status_interval_ms(s) * 1000,
                       status_due, s);
@@ -350,7 +351,7 @@ static void disconnect(struct wf_source *s)
     if (!s->conn)
         return;
     wf_loop_timer_off(s->env.loop, &s->status_timer);
-    wf_loop_watch(s->env.loop, PQsocket(s->conn), 0, NULL, NULL, NULL);
+    wf_loop_watch(s->env.loop, s->fd, 0, NULL, NULL, NULL);
     PQfinish(s->conn);
     s->conn = NULL;
 }
@@ -361,7 +362,8 @@ static enum wf_rc lost(struct wf_source *s, const struct wf_err *err)
     if (s->env.temporary || ends_process(s, err)) {
         fail(s, err); /* a temporary slot went with its connection: what follows is unknown */
     } else {
-        s->backoff_ms = 0;
+        if (wf_mono_us() - s->connected_us >= SHORT_US)
+            s->backoff_ms = 0;
         attempt_failed(s, err);
     }
     return WF_AGAIN;
@@ -553,7 +555,6 @@ enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, stru
                       s->conf->publication);
         return lost(s, &lost_err);
     }
-    s->backoff_ms = 0;
     if (n > s->conf->max_row_bytes && n >= XLOGDATA_HEADER)
         return too_large(s, n);
     if (s->message[0] == 'w' && n >= XLOGDATA_HEADER)
@@ -588,6 +589,7 @@ void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why)
     wf_log(WF_LOG_WARN, "disconnecting", NULL, "%s", why);
     disconnect(s);
     s->state = WF_SOURCE_WAITING;
+    s->backoff_ms = 0;
     attempt_later(s, after_ms);
 }
 
@@ -643,14 +645,4 @@ const struct wf_server *wf_source_server(const struct wf_source *s)
 const struct wf_checkpoint *wf_source_start_point(const struct wf_source *s)
 {
     return &s->cp;
-}
-
-uint64_t wf_source_received_lsn(const struct wf_source *s)
-{
-    return s->received_lsn;
-}
-
-uint64_t wf_source_acked_lsn(const struct wf_source *s)
-{
-    return s->acked_lsn;
 }

@@ -41,7 +41,7 @@ struct wf_source_env {
     bool temporary; /* a temporary slot that ends with the connection: dry run and tail */
 };
 
-/* @conf outlives the source. Connecting begins with wf_source_start(). */
+/* @conf outlives the source. Connecting begins at once. */
 enum wf_rc wf_source_open(struct wf_source **out, const struct wf_source_conf *conf,
                           const struct wf_source_env *env, struct wf_err *err);
 void wf_source_close(struct wf_source *s);
@@ -78,8 +78,5 @@ enum wf_source_state wf_source_state(const struct wf_source *s);
 const struct wf_server *wf_source_server(const struct wf_source *s);
 /* The checkpoint the stream started from. */
 const struct wf_checkpoint *wf_source_start_point(const struct wf_source *s);
-/* Highest position received, and the last one acknowledged. */
-uint64_t wf_source_received_lsn(const struct wf_source *s);
-uint64_t wf_source_acked_lsn(const struct wf_source *s);
 
 #endif

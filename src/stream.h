@@ -14,7 +14,7 @@ struct wf_stream {
     const char *value_schema; /* Avro schema text */
     const char *table; /* "schema.table" for messages to people; NULL for non-table streams */
     uint32_t index;    /* 0, 1, 2 ... in order of creation within one encoder */
-    /* filled while the stream is prepared, see pipeline.c */
+    /* filled while the stream is prepared, see shapes.c */
     int32_t key_id, value_id; /* registry ids, 0 before resolved or without a registry */
     bool resolved;            /* ids are final */
     bool ready;               /* the sink can take events */

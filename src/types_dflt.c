@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "avro_get.h"
 #include "types_conv.h"
 
 #define DEFAULT_MAX 65536 /* a longer literal is not shown: it would stand in every schema */
@@ -105,17 +106,6 @@ static enum expr_kind classify(const char *expr, struct wf_buf *out)
 
 /* ---- JSON of a value, by its Avro bytes ---- */
 
-static int64_t get_long(const unsigned char *p)
-{
-    uint64_t z = 0;
-    unsigned shift = 0;
-
-    do
-        z |= (uint64_t)(*p & 0x7f) << shift;
-    while (shift += 7, *p++ & 0x80);
-    return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
-}
-
 /* As Java prints: 1.5, 2.0, 1.0E10; the shortest digits that read back as the same value. */
 static void put_java_float(struct wf_buf *out, double d, bool single)
 {
@@ -158,15 +148,6 @@ static void put_latin1(struct wf_buf *out, const unsigned char *s, size_t n)
     }
 }
 
-static size_t long_len(const unsigned char *p)
-{
-    size_t n = 1;
-
-    while (*p++ & 0x80)
-        n++;
-    return n;
-}
-
 static bool put_float_json(struct wf_buf *out, const unsigned char *p, bool single)
 {
     uint64_t bits = 0;
@@ -189,18 +170,11 @@ static bool put_float_json(struct wf_buf *out, const unsigned char *p, bool sing
     return true;
 }
 
-/* The inside of a string or bytes at @p. */
-static const unsigned char *inside(const unsigned char *p, size_t *n)
-{
-    *n = (size_t)get_long(p);
-    return p + long_len(p);
-}
-
 /* Return: false for a value that a JSON default cannot show. */
-static bool put_json(struct wf_buf *out, const char *base, const unsigned char *p)
+static bool put_json(struct wf_buf *out, const char *base, const struct wf_buf *avro)
 {
-    const unsigned char *s;
-    size_t n;
+    const unsigned char *p = avro->data, *end = p + avro->len;
+    int64_t n = 0;
 
     switch (base[0]) {
     case 'b':
@@ -208,20 +182,21 @@ static bool put_json(struct wf_buf *out, const char *base, const unsigned char *
             wf_buf_str(out, *p ? "true" : "false");
             return true;
         }
-        s = inside(p, &n);
+        wf_get_long(&p, end, &n);
         wf_buf_byte(out, '"');
-        put_latin1(out, s, n);
+        put_latin1(out, p, (size_t)n);
         wf_buf_byte(out, '"');
         return true;
     case 's':
-        s = inside(p, &n);
+        wf_get_long(&p, end, &n);
         wf_buf_byte(out, '"');
-        wf_buf_json(out, (const char *)s, n);
+        wf_buf_json(out, (const char *)p, (size_t)n);
         wf_buf_byte(out, '"');
         return true;
     case 'i':
     case 'l':
-        wf_buf_printf(out, "%lld", (long long)get_long(p));
+        wf_get_long(&p, end, &n);
+        wf_buf_printf(out, "%lld", (long long)n);
         return true;
     case 'f':
     case 'd':
@@ -266,8 +241,7 @@ bool wf_type_default(const struct wf_coltype *t, const char *expr, struct wf_buf
     value = default_text(t->row, expr, &text);
     if (value) {
         value = as_value(t, value);
-        ok = wf_type_put(t, value, strlen(value), avro, &why) &&
-             put_json(json, t->avro.base, avro->data);
+        ok = wf_type_put(t, value, strlen(value), avro, &why) && put_json(json, t->avro.base, avro);
     }
     wf_buf_byte(json, '\0');
     wf_buf_deinit(&text);

@@ -280,16 +280,15 @@ static unsigned char *put_two(unsigned char *p, unsigned v)
 static unsigned char *put_year(unsigned char *p, int32_t year)
 {
     unsigned v = (unsigned)(year < 0 ? -year : year);
-    unsigned char digits[10];
-    unsigned n = 0;
+    unsigned n = 4;
 
     if (year < 0 || year > 9999)
         *p++ = year < 0 ? '-' : '+';
-    for (; v || n < 4; v /= 10)
-        digits[n++] = (unsigned char)('0' + v % 10);
-    while (n)
-        *p++ = digits[--n];
-    return p;
+    for (unsigned more = v / 10000; more; more /= 10)
+        n++;
+    for (unsigned i = n; i > 0; v /= 10)
+        p[--i] = (unsigned char)('0' + v % 10);
+    return p + n;
 }
 
 /* The first @digits of the fraction. Return: false when that would lose something. */

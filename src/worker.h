@@ -3,6 +3,7 @@
 #define WF_WORKER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "err.h"
 #include "loop.h"
@@ -16,6 +17,9 @@ struct wf_job {
     struct wf_job *next;
     bool queued; /* from submit() until done() */
 };
+
+/* The owner of a job that is member @member of @type: run() and done() find their state by it. */
+#define wf_container_of(job, type, member) ((type *)((char *)(job) - offsetof(type, member)))
 
 /* @name: shown in ps/top, at most 15 bytes. */
 struct wf_worker *wf_worker_new(struct wf_loop *loop, const char *name, struct wf_err *err);

@@ -269,7 +269,8 @@ class Kafka(Process):
         return {n: len(t.partitions) for n, t in found.items() if not n.startswith("__")}
 
     def allow(self, principal: str, kind: str, name: str, operation: str) -> None:
-        """Gives a right: allow("alice", "topic", "orders.*", "write"); a star at the end means a prefix.
+        """Gives a right: allow("alice", "topic", "orders.*", "write"); a star at the end means a prefix,
+        a star alone all.
 
         Kinds: topic, group, transactional_id, broker (whose only name is "kafka-cluster").
         """
@@ -333,10 +334,10 @@ class Kafka(Process):
 
 
 def _acl(cls: type, principal: str, kind: str, name: str, operation: str) -> Any:
-    prefixed = name.endswith("*")
+    prefixed = name.endswith("*") and name != "*"  # the star alone means all, literally
     return cls(
         ResourceType[kind.upper()],
-        name.rstrip("*"),
+        name.rstrip("*") if prefixed else name,
         ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL,
         f"User:{principal}",
         "*",

@@ -77,6 +77,7 @@ int main(void)
     while (wf_delivery_safe_lsn(env.delivery) < EVENTS)
         turn(&env, sink, 10000);
     wf_worker_free(env.worker);
+    env.worker = NULL;
     ops->close(sink);
     wf_delivery_free(env.delivery);
     wf_loop_free(env.loop);

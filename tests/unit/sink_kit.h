@@ -43,6 +43,7 @@ static inline void kit_open(const struct wf_sink_ops *ops)
 static inline void kit_close(const struct wf_sink_ops *ops)
 {
     wf_worker_free(env.worker);
+    env.worker = NULL;
     ops->close(sink);
     sink = NULL;
     env.worker = wf_worker_new(env.loop, "wf-test", &err);
@@ -51,6 +52,7 @@ static inline void kit_close(const struct wf_sink_ops *ops)
 static inline void kit_destroy(const struct wf_sink_ops *ops)
 {
     wf_worker_free(env.worker);
+    env.worker = NULL;
     ops->close(sink);
     wf_delivery_free(env.delivery);
     wf_loop_free(env.loop);

@@ -180,6 +180,22 @@ Test(checkpoint, of_another_daemon_is_not_written_over)
     wf_checkpoint_close(successor);
 }
 
+/* Our own progress saves while a connection is made with what was loaded before. */
+Test(checkpoint, is_not_moved_back_by_a_claim)
+{
+    struct wf_checkpoint cp;
+
+    save(10);
+    cr_assert_eq(try_load(&cp), WF_OK, "%s", err.text);
+    save(20);
+    cr_expect_eq(wf_checkpoint_claim(store, &cp, &err), WF_RETRY);
+    cr_expect_str_eq(err.code, "checkpoint_moved");
+    expect_lsn(20);
+    cr_assert_eq(try_load(&cp), WF_OK, "%s", err.text);
+    cr_expect_eq(wf_checkpoint_claim(store, &cp, &err), WF_OK, "%s", err.text);
+    expect_lsn(20);
+}
+
 Test(checkpoint, is_for_our_eyes_only)
 {
     struct stat st;

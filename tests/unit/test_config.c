@@ -219,6 +219,9 @@ Test(config, keys_in_the_wrong_place_are_sent_to_the_right_one)
     expect_mentions("source: {dsn: x, wibble: 1}\n" OUT, "source.wibble: unknown key");
 }
 
+#define LETTERS_64 "abcdefghijklmnopabcdefghijklmnopabcdefghijklmnopabcdefghijklmnop"
+#define LETTERS_256 LETTERS_64 LETTERS_64 LETTERS_64 LETTERS_64
+
 Test(config, checks_what_postgresql_and_kafka_would_refuse)
 {
     expect_mentions("source: {dsn: x, slot: My-Slot}\n" OUT, "source.slot: \"My-Slot\" is no slot");
@@ -226,6 +229,8 @@ Test(config, checks_what_postgresql_and_kafka_would_refuse)
                     "hint: \"public.orders\", or \"*.orders\" for every schema");
     expect_mentions("source: {dsn: x, tables: [.orders]}\n" OUT, "is not of the form schema.table");
     expect_mentions(DSN OUT "format: {prefix: 'a b'}\n", "format.prefix: \"a b\" may hold");
+    expect_mentions(DSN OUT "format: {prefix: " LETTERS_256 "}\n",
+                    "format.prefix: longer than 240 bytes");
     expect_mentions(DSN OUT "format: {topic: '{prefix}.{tabel}'}\n",
                     "format.topic: at \"{tabel}\": there is no such placeholder");
     expect_mentions(DSN OUT "format: {topic: 'a/{table}'}\n", "format.topic: at \"/{table}\"");

@@ -1,4 +1,5 @@
 #include <dirent.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -320,6 +321,42 @@ static void report(void *arg, const char *level, const char *what, const char *c
 {
     (void)arg;
     snprintf(findings, sizeof(findings), "%s: %s; %s", level, what, cure ? cure : "-");
+}
+
+static sem_t hold;
+
+static void wait_for_hold(struct wf_job *job)
+{
+    (void)job;
+    sem_wait(&hold);
+}
+
+static void held(struct wf_job *job)
+{
+    (void)job;
+}
+
+/* The slot is lost to another daemon while a slow disk still writes. */
+Test(sink_file, closed_while_it_writes_goes_once_that_is_done)
+{
+    struct wf_job busy = {.run = wait_for_hold, .done = held};
+
+    kit_wait_worker(); /* recovery */
+    sem_init(&hold, 0, 0);
+    wf_worker_submit(env.worker, &busy);
+    cr_assert_eq(try_publish(&orders, "a", 1), WF_OK, "%s", err.text);
+    cr_assert_eq(ops->poll(sink, &err), WF_OK, "%s", err.text);
+    ops->close(sink);
+    sink = NULL;
+    cr_expect_eq(ops->open(&sink, sink_conf, &env, &err), WF_RETRY);
+    cr_expect_str_eq(err.code, "sink_locked");
+    sem_post(&hold);
+    kit_wait_worker();
+    kit_open(ops);
+    kit_wait_worker();
+    cr_expect_str_eq(names_in("out/orders"), "000000000001.avro ");
+    cr_expect_str_eq(content_of("out/orders/000000000001.avro"), "\"a\" ");
+    sem_destroy(&hold);
 }
 
 Test(sink_file_options, are_looked_at_by_check)
