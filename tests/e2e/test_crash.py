@@ -262,9 +262,10 @@ def test_sigterm_with_a_stopped_broker_ends_in_time_and_loses_nothing(postgres, 
         run = Run(run_dir, postgres, kafka, registry)
         run.ferry.streaming()
         with run.load():
-            time.sleep(0.5)
+            run.ferry.wait_log("code=topic_created", 30, len(TABLES))
+            run.ferry.caught_up()  # both topics have events, and more are on their way
             kafka.stop()
-            time.sleep(0.5)
+            time.sleep(1)
             begun = time.monotonic()
             assert run.ferry.stop() == 0
             assert time.monotonic() - begun < 11

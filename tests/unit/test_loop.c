@@ -202,6 +202,17 @@ Test(loop_watch, tells_when_the_far_end_is_gone)
     cr_expect_str_eq(journal, "h");
 }
 
+Test(loop, timer_without_a_function_ends_the_wait_and_no_more)
+{
+    struct wf_timer timer = {0};
+    uint64_t start = wf_mono_us();
+
+    wf_loop_timer_set(loop, &timer, 1000, NULL, NULL);
+    turn(5000000);
+    cr_expect_lt(wf_mono_us() - start, 2000000u);
+    cr_expect_eq(timer.due_us, 0u);
+}
+
 static void stop_both(void *arg, int fd, uint32_t events)
 {
     on_ready(arg, fd, events);
