@@ -121,7 +121,7 @@ int wf_cmd_run(int argc, char **argv)
             break;
         case 'd':
             options.accept.timeline = (uint32_t)strtoul(optarg, &end, 10);
-            if (*end || !options.accept.timeline) {
+            if (optarg[0] == '-' || *end || !options.accept.timeline) {
                 fprintf(stderr, "walferry: --accept-divergence: \"%s\" is no timeline\n", optarg);
                 return WF_EXIT_USAGE;
             }

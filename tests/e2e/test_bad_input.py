@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from harness import Ferry, database, kafka_ferry
@@ -166,6 +168,10 @@ def test_a_disk_that_refuses_the_checkpoint_acknowledges_nothing_newer(postgres,
         samples += 1
     assert samples > 10
     ferry.caught_up()
+    children = Path(f"/proc/{ferry.pid}/task/{ferry.pid}/children").read_text().split()
+    for pid in children:  # strace, when it ends, would let its child go on
+        os.kill(int(pid), signal.SIGTERM)
+    ferry.wait(15)
 
 
 def test_a_full_disk_under_the_file_sink_loses_nothing(postgres, run_dir):
