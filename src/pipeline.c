@@ -116,9 +116,7 @@ static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *er
 {
     enum wf_rc rc = WF_OK;
 
-    if (p->sink && p->sink_ops->flush)
-        rc = p->sink_ops->flush(p->sink, err);
-    if (p->sink && rc == WF_OK)
+    if (p->sink)
         rc = p->sink_ops->poll(p->sink, err);
     if (wf_source_state(p->source) != WF_SOURCE_STANDBY)
         wf_progress_turn(p->progress, p->urgent);

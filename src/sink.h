@@ -62,9 +62,8 @@ struct wf_sink_ops {
     enum wf_rc (*prepare)(struct wf_sink *self, struct wf_stream *stream, struct wf_err *err);
     /* required. WF_OK: the sink holds its own copy; WF_AGAIN: no room, nothing was taken. */
     enum wf_rc (*publish)(struct wf_sink *self, const struct wf_event *ev, struct wf_err *err);
-    /* optional. A round of the source is over: write out what is buffered when it is time. */
-    enum wf_rc (*flush)(struct wf_sink *self, struct wf_err *err);
-    /* required. Collect confirmations (wf_delivery_acked) and failures. */
+    /* required. Called after each round of the source: write out what is buffered when it is time,
+     * collect confirmations (wf_delivery_acked) and failures. */
     enum wf_rc (*poll)(struct wf_sink *self, struct wf_err *err);
     /* optional. Shutdown begins: no lingering, confirm what there is as soon as possible. */
     void (*drain)(struct wf_sink *self);
