@@ -101,6 +101,15 @@ static void put_record(struct wf_buf *out, const struct wf_avro_type *t, uint32_
     *defined |= bit;
 }
 
+/* `,"items":...` of an array, `,"values":...` of a map. */
+static void put_items(struct wf_buf *out, const struct wf_avro_type *t, uint32_t *defined)
+{
+    wf_buf_str(out, t->base[0] == 'a' ? ",\"items\":" : ",\"values\":");
+    wf_buf_str(out, t->items_nullable ? "[\"null\"," : "");
+    wf_schema_type(out, t->items, NULL, defined);
+    wf_buf_str(out, t->items_nullable ? "]" : "");
+}
+
 void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char *dflt,
                     uint32_t *defined)
 {
@@ -108,11 +117,13 @@ void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char
         put_record(out, t, defined);
         return;
     }
-    if (is_bare(t, dflt)) {
+    if (!t->items && is_bare(t, dflt)) {
         wf_buf_printf(out, "\"%s\"", t->base);
         return;
     }
     wf_buf_printf(out, "{\"type\":\"%s\"", t->base);
+    if (t->items)
+        put_items(out, t, defined);
     if (t->decimal)
         wf_buf_printf(out, ",\"scale\":%d,\"precision\":%d", t->scale,
                       t->precision ? t->precision : 64);

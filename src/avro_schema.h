@@ -15,10 +15,17 @@ enum wf_avro_record {
     WF_RECORD_POINT,            /* io.debezium.data.geometry.Point */
 };
 
-/* The type of a column, without its nullability. Borrowed strings. */
+struct wf_schema_field;
+
+/* The type of a column, without its nullability; a tree. Everything is borrowed. */
 struct wf_avro_type {
-    const char *base; /* "int", "string", ...; "record" together with `record` */
-    enum wf_avro_record record;
+    const char *base;           /* "int", "string", ..., "array", "map", "record" */
+    enum wf_avro_record record; /* base record: one of the fixed ones, or ... */
+    const char *record_name;    /* ... a composite's full name, with its fields */
+    const struct wf_schema_field *fields;
+    size_t nfields;
+    const struct wf_avro_type *items; /* of an array's elements or a map's values */
+    bool items_nullable;
     const char *connect_name; /* connect.name, with connect.version 1; NULL = none */
     const char *connect_type; /* connect.type; NULL = none */
     const char *logical;      /* logicalType; NULL = none */

@@ -202,7 +202,7 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
     if (rc == WF_OK)
         rc = wf_streams_claim(e->streams, (char *)topic.data, rel->schema, rel->name, err);
     if (rc == WF_OK)
-        rc = wf_plan_new(&plan, rel, cat, (char *)topic.data, err);
+        rc = wf_plan_new(&plan, rel, cat, e->conf, (char *)topic.data, err);
     if (rc == WF_OK)
         rc = attach_stream(e, plan, rel, err);
     wf_buf_deinit(&topic);

@@ -6,6 +6,7 @@
 #include "avro_put.h"
 #include "log.h"
 #include "names.h"
+#include "profile.h"
 
 #define VALUE_MAX (1u << 20) /* constants of one column: placeholder, default */
 
@@ -54,9 +55,11 @@ static char *text_type_name(const struct wf_relcol *rc, const struct wf_catalog_
 }
 
 static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
-                         const struct wf_catalog_col *cc)
+                         const struct wf_catalog_col *cc, const struct wf_type_modes *modes)
 {
-    struct wf_type_in in = {.oid = cc ? cc->base_oid : rc->type_oid,
+    enum wf_resolved resolved;
+    struct wf_type_in in = {.modes = modes,
+                            .oid = cc ? cc->base_oid : rc->type_oid,
                             .typmod = rc->typmod,
                             .name = cc ? cc->base_name : rc->type_name,
                             .trust_name = !cc};
@@ -71,8 +74,10 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
         if (!pc->labels)
             return false;
     }
-    pc->as_text = !wf_type_resolve(&pc->type, &in);
-    return pc->pg_type != NULL;
+    resolved = wf_type_resolve(&pc->type, &in);
+    pc->as_text = resolved == WF_RESOLVED_TEXT;
+    pc->omit = resolved == WF_RESOLVED_OMIT;
+    return pc->pg_type && resolved != WF_RESOLVED_MEMORY;
 }
 
 /* Default, fill and placeholder. @scratch: two empty buffers. Return: false = memory is out. */
@@ -95,7 +100,8 @@ static bool compile_constants(struct wf_plan_col *pc, const char *expr, struct w
 }
 
 static bool compile_col(struct wf_plan_col *pc, const struct wf_relation *rel, uint16_t i,
-                        const struct wf_catalog *cat, struct wf_buf scratch[2])
+                        const struct wf_catalog *cat, const struct wf_type_modes *modes,
+                        struct wf_buf scratch[2])
 {
     const struct wf_relcol *rc = &rel->cols[i];
     const struct wf_catalog_col *cc =
@@ -111,7 +117,7 @@ static bool compile_col(struct wf_plan_col *pc, const struct wf_relation *rel, u
     wf_buf_byte(&scratch[0], '\0');
     pc->field = scratch[0].failed ? NULL : strdup((char *)scratch[0].data);
     wf_buf_reset(&scratch[0]);
-    if (!pc->name || !pc->field || !resolve_type(pc, rc, cc) ||
+    if (!pc->name || !pc->field || !resolve_type(pc, rc, cc, modes) ||
         !compile_constants(pc, shows_default ? cc->dflt : NULL, scratch))
         return false;
     set_nullable(pc, !not_null);
@@ -172,8 +178,10 @@ static void compile_key(struct wf_plan *plan, const struct wf_relation *rel,
 }
 
 static bool compile(struct wf_plan *plan, const struct wf_relation *rel,
-                    const struct wf_catalog *cat, const char *topic, struct wf_buf scratch[2])
+                    const struct wf_catalog *cat, const struct wf_format_conf *conf,
+                    const char *topic, struct wf_buf scratch[2])
 {
+    struct wf_type_modes modes = wf_profile_modes(conf);
     size_t room = strlen(rel->schema) + strlen(rel->name) + (size_t)2 * WF_LONG_ROOM;
 
     plan->topic = strdup(topic);
@@ -186,14 +194,15 @@ static bool compile(struct wf_plan *plan, const struct wf_relation *rel,
                               rel->name, strlen(rel->name)) -
                  plan->table.data);
     for (uint16_t i = 0; i < rel->ncols; i++)
-        if (!compile_col(&plan->cols[i], rel, i, cat, scratch))
+        if (!compile_col(&plan->cols[i], rel, i, cat, &modes, scratch))
             return false;
     compile_key(plan, rel, cat);
     return true;
 }
 
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
-                       const struct wf_catalog *cat, const char *topic, struct wf_err *err)
+                       const struct wf_catalog *cat, const struct wf_format_conf *conf,
+                       const char *topic, struct wf_err *err)
 {
     struct wf_plan *plan = calloc(1, sizeof(*plan) + rel->ncols * sizeof(plan->cols[0]));
     struct wf_buf scratch[2];
@@ -205,7 +214,7 @@ enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
     plan->ncols = rel->ncols;
     wf_buf_init(&scratch[0], VALUE_MAX);
     wf_buf_init(&scratch[1], VALUE_MAX);
-    ok = compile(plan, rel, cat, topic, scratch);
+    ok = compile(plan, rel, cat, conf, topic, scratch);
     wf_buf_deinit(&scratch[0]);
     wf_buf_deinit(&scratch[1]);
     rc = ok ? check_fields(plan, rel, err) : wf_err_set(err, WF_FATAL, "memory", "out of memory");
@@ -225,6 +234,7 @@ void wf_plan_free(void *arg)
     for (uint16_t i = 0; i < plan->ncols; i++) {
         struct wf_plan_col *pc = &plan->cols[i];
 
+        wf_type_free(&pc->type);
         free(pc->toast.data);
         free(pc->fill.data);
         free(pc->name);

@@ -3,6 +3,7 @@
 #define WF_PLAN_H
 
 #include "catalog.h"
+#include "config.h"
 #include "err.h"
 #include "relation.h"
 #include "stream.h"
@@ -20,6 +21,7 @@ struct wf_plan_col {
     uint8_t null_branch;
     bool identity;              /* part of the replica identity: a K tuple holds it */
     bool as_text;               /* no row of the converter table fits */
+    bool omit;                  /* not part of events */
     struct wf_plan_bytes toast; /* Avro bytes of an unsent value; data NULL = none exists */
     struct wf_plan_bytes fill;  /* Avro bytes when a delete does not say: default or zero */
     char *name;                 /* PostgreSQL's */
@@ -40,6 +42,7 @@ struct wf_plan {
 
 /**
  * wf_plan_new() - compile
+ * @conf:  profile and modes
  * @topic: of the table; the schemas' namespace comes from it
  * @cat:   columns it does not know, or knows with another type than the relation (the live catalog
  *         may be ahead of the stream), are nullable without default
@@ -48,7 +51,8 @@ struct wf_plan {
  * Avro name.
  */
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
-                       const struct wf_catalog *cat, const char *topic, struct wf_err *err);
+                       const struct wf_catalog *cat, const struct wf_format_conf *conf,
+                       const char *topic, struct wf_err *err);
 void wf_plan_free(void *plan);
 
 /* The NUL-terminated schema texts; @key stays empty when there is no key. */

@@ -1,6 +1,7 @@
 #include "types.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "avro_put.h"
 #include "types_conv.h"
@@ -245,7 +246,7 @@ static const struct wf_type *find_row(const struct wf_type_in *in)
     return &text_type;
 }
 
-bool wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in)
+enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in)
 {
     const struct wf_type *row = find_row(in);
 
@@ -257,7 +258,18 @@ bool wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in)
                              .avro = row->avro};
     if (row->refine)
         row->refine(t, in);
-    return row != &text_type;
+    if (row != &text_type)
+        return WF_RESOLVED;
+    return !in->modes || in->modes->unknown ? WF_RESOLVED_TEXT : WF_RESOLVED_OMIT;
+}
+
+void wf_type_free(struct wf_coltype *t)
+{
+    for (uint16_t i = 0; i < t->nsub; i++)
+        wf_type_free(&t->sub[i]);
+    free(t->sub);
+    t->sub = NULL;
+    t->nsub = 0;
 }
 
 bool wf_type_put(const struct wf_coltype *t, const char *s, size_t n, struct wf_buf *out,

@@ -21,6 +21,22 @@ enum wf_conv_why {
 
 struct wf_coltype;
 
+/* How types are shown; the profile's and its options' say. */
+struct wf_type_modes {
+    int profile;  /* enum wf_profile */
+    int decimal;  /* enum wf_decimal_mode */
+    int time;     /* enum wf_time_mode, never AUTO */
+    int zoned;    /* enum wf_zoned_mode, never AUTO */
+    int interval; /* enum wf_interval_mode, never AUTO except where the profile has its own form */
+    int hstore;   /* enum wf_hstore_mode, never AUTO */
+    int binary;   /* enum wf_binary_mode */
+    int array;    /* enum wf_array_mode */
+    int lossy;    /* enum wf_lossy_mode */
+    bool unknown; /* types without a row are text, not left out */
+    int money_digits;
+    const char *placeholder;
+};
+
 /**
  * wf_conv_fn - one value from PostgreSQL's text to Avro bytes
  * @s: text of @n bytes, not NUL-terminated
@@ -65,12 +81,17 @@ struct wf_type {
 
 /* What is known about a column's type. */
 struct wf_type_in {
-    uint32_t oid;            /* domains already resolved */
-    int32_t typmod;          /* -1 = none */
-    const char *name;        /* typname, NULL when unknown */
-    const char *text_name;   /* for walferry.pg.type: "int4[]", "addr" */
-    const char *enum_labels; /* joined by ','; NULL when it is no enum */
-    bool trust_name;         /* the oid says nothing: find built-in types by name too */
+    uint32_t oid;                      /* domains already resolved */
+    int32_t typmod;                    /* -1 = none */
+    const char *name;                  /* typname, NULL when unknown */
+    const char *text_name;             /* for walferry.pg.type: "int4[]", "addr" */
+    const char *enum_labels;           /* joined by ','; NULL when it is no enum */
+    bool trust_name;                   /* the oid says nothing: find built-in types by name too */
+    const struct wf_type_modes *modes; /* NULL = profile debezium's */
+    const struct wf_type_in *sub; /* an array's element (1), a composite's fields, NULL = unknown */
+    uint16_t nsub;
+    char kind;              /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
+    const char *field_name; /* as a composite's field: PostgreSQL's name */
 };
 
 /* A type as it is used by one column. Never moves: avro may point into it. */
@@ -81,18 +102,25 @@ struct wf_coltype {
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
     struct wf_avro_type avro;
-    char param[12]; /* storage of avro.param_value */
+    char param[12];         /* storage of avro.param_value */
+    struct wf_coltype *sub; /* element or fields; owned */
+    uint16_t nsub;
 };
 
 extern const struct wf_type wf_types[];
 extern const size_t wf_ntypes;
 
-/**
- * wf_type_resolve() - find the row and apply the type modifier
- *
- * Return: false when no row fits and the column is carried as text.
- */
-bool wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in);
+enum wf_resolved {
+    WF_RESOLVED,       /* by a row of the table */
+    WF_RESOLVED_TEXT,  /* no row fits: carried as text */
+    WF_RESOLVED_OMIT,  /* no row fits, and modes->unknown says to leave it out */
+    WF_RESOLVED_LOSSY, /* the form would cut values, and modes->lossy refuses that */
+    WF_RESOLVED_MEMORY,
+};
+
+/* Find the row, apply type modifier and modes. @t needs wf_type_free() whatever is returned. */
+enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in);
+void wf_type_free(struct wf_coltype *t);
 
 /* Append one value; @why as wf_conv_fn. Return: false when it cannot be written. */
 bool wf_type_put(const struct wf_coltype *t, const char *s, size_t n, struct wf_buf *out,
