@@ -1,7 +1,5 @@
 #include "avro_schema.h"
 
-#define PG_NAMESPACE "io.debezium.connector.postgresql"
-
 struct record_text {
     const char *full_name;
     const char *text;
@@ -26,39 +24,6 @@ static const struct record_text records[] = {
          "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"
          "\"connect.name\":\"io.debezium.data.geometry.Point\"}"},
 };
-
-/* The source record without its opening: the namespace is left out where the enclosing record has
- * the same one. No ts_ns: microseconds are all PostgreSQL has. */
-static const char source_fields[] =
-    "\"fields\":[{\"name\":\"version\",\"type\":\"string\"},"
-    "{\"name\":\"connector\",\"type\":\"string\"},{\"name\":\"name\",\"type\":\"string\"},"
-    "{\"name\":\"ts_ms\",\"type\":\"long\"},"
-    "{\"name\":\"snapshot\",\"type\":[{\"type\":\"string\",\"connect.version\":1,"
-    "\"connect.parameters\":{\"allowed\":\"true,first,first_in_data_collection,"
-    "last_in_data_collection,last,false,incremental\"},\"connect.default\":\"false\","
-    "\"connect.name\":\"io.debezium.data.Enum\"},\"null\"],\"default\":\"false\"},"
-    "{\"name\":\"db\",\"type\":\"string\"},"
-    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null},"
-    "{\"name\":\"ts_us\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"schema\",\"type\":\"string\"},{\"name\":\"table\",\"type\":\"string\"},"
-    "{\"name\":\"txId\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"lsn\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"xmin\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"origin\",\"type\":[\"null\",\"string\"],\"default\":null},"
-    "{\"name\":\"origin_lsn\",\"type\":[\"null\",\"long\"],\"default\":null}],"
-    "\"connect.version\":1,\"connect.name\":\"" PG_NAMESPACE ".Source\"}";
-
-static const char transaction_field[] =
-    "{\"name\":\"transaction\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"block\","
-    "\"namespace\":\"event\",\"fields\":[{\"name\":\"id\",\"type\":\"string\"},"
-    "{\"name\":\"total_order\",\"type\":\"long\"},"
-    "{\"name\":\"data_collection_order\",\"type\":\"long\"}],"
-    "\"connect.version\":1,\"connect.name\":\"event.block\"}],\"default\":null}";
-
-static const char ts_fields[] = "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],"
-                                "\"default\":null},"
-                                "{\"name\":\"ts_us\",\"type\":[\"null\",\"long\"],"
-                                "\"default\":null}";
 
 /* `,"key":"value"`, the value escaped; nothing for a NULL value. */
 static void put_prop(struct wf_buf *out, const char *key, const char *value)
@@ -164,99 +129,14 @@ void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32
     wf_buf_byte(out, '}');
 }
 
-static void put_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n)
+void wf_schema_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n,
+                      uint32_t *defined)
 {
-    uint32_t defined = 0;
-
     wf_buf_str(out, "\"fields\":[");
     for (size_t i = 0; i < n; i++) {
         if (i)
             wf_buf_byte(out, ',');
-        wf_schema_field(out, &f[i], &defined);
+        wf_schema_field(out, &f[i], defined);
     }
     wf_buf_byte(out, ']');
-}
-
-void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_field *f, size_t n)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Key\",\"namespace\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, "\",");
-    put_fields(out, f, n);
-    wf_buf_str(out, ",\"connect.name\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, ".Key\"}");
-}
-
-static void put_source(struct wf_buf *out, const char *enclosing)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Source\",");
-    if (!enclosing || strcmp(enclosing, PG_NAMESPACE) != 0)
-        wf_buf_str(out, "\"namespace\":\"" PG_NAMESPACE "\",");
-    wf_buf_str(out, source_fields);
-}
-
-void wf_schema_envelope(struct wf_buf *out, const char *ns, const struct wf_schema_field *f,
-                        size_t n)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Envelope\",\"namespace\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, "\",\"fields\":[{\"name\":\"before\",\"type\":[\"null\","
-                    "{\"type\":\"record\",\"name\":\"Value\",");
-    put_fields(out, f, n);
-    wf_buf_str(out, ",\"connect.name\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, ".Value\"}],\"default\":null},"
-                    "{\"name\":\"after\",\"type\":[\"null\",\"Value\"],\"default\":null},"
-                    "{\"name\":\"source\",\"type\":");
-    put_source(out, ns);
-    wf_buf_str(out, "},");
-    wf_buf_str(out, transaction_field);
-    wf_buf_str(out, ",{\"name\":\"op\",\"type\":\"string\"},");
-    wf_buf_str(out, ts_fields);
-    wf_buf_str(out, "],\"connect.version\":2,\"connect.name\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, ".Envelope\"}");
-}
-
-void wf_schema_source(struct wf_buf *out)
-{
-    put_source(out, NULL);
-}
-
-void wf_schema_message_key(struct wf_buf *out)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"MessageKey\",\"namespace\":\"" PG_NAMESPACE
-                    "\",\"fields\":[{\"name\":\"prefix\",\"type\":[\"null\",\"string\"],"
-                    "\"default\":null}],\"connect.version\":1,"
-                    "\"connect.name\":\"" PG_NAMESPACE ".MessageKey\"}");
-}
-
-void wf_schema_message_value(struct wf_buf *out)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"MessageValue\",\"namespace\":\"" PG_NAMESPACE
-                    "\",\"fields\":[{\"name\":\"op\",\"type\":\"string\"},"
-                    "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],\"default\":null},"
-                    "{\"name\":\"source\",\"type\":");
-    put_source(out, PG_NAMESPACE);
-    wf_buf_str(out, "},");
-    wf_buf_str(out, transaction_field);
-    wf_buf_str(out, ",{\"name\":\"message\",\"type\":{\"type\":\"record\",\"name\":\"Message\","
-                    "\"fields\":[{\"name\":\"prefix\",\"type\":[\"null\",\"string\"],"
-                    "\"default\":null},{\"name\":\"content\",\"type\":[\"null\",\"bytes\"],"
-                    "\"default\":null}],\"connect.version\":1,"
-                    "\"connect.name\":\"" PG_NAMESPACE ".Message\"}}],\"connect.version\":1,"
-                    "\"connect.name\":\"" PG_NAMESPACE ".MessageValue\"}");
-}
-
-void wf_schema_truncate(struct wf_buf *out)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Truncate\",\"namespace\":\"walferry\","
-                    "\"fields\":[{\"name\":\"op\",\"type\":\"string\"},{\"name\":\"source\","
-                    "\"type\":");
-    put_source(out, NULL);
-    wf_buf_str(out, "},{\"name\":\"cascade\",\"type\":\"boolean\"},"
-                    "{\"name\":\"restart_identity\",\"type\":\"boolean\"},");
-    wf_buf_str(out, ts_fields);
-    wf_buf_str(out, "],\"connect.version\":1,\"connect.name\":\"walferry.Truncate\"}");
 }

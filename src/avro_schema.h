@@ -58,18 +58,8 @@ void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char
  * nullable and default; unions with a default have the value's branch first. */
 void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32_t *defined);
 
-/* The record `<ns>.Key`. */
-void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_field *f, size_t n);
-
-/* The record `<ns>.Envelope` around `<ns>.Value`: before, after, source, transaction, op, ts_ms,
- * ts_us. */
-void wf_schema_envelope(struct wf_buf *out, const char *ns, const struct wf_schema_field *f,
-                        size_t n);
-
-/* The fixed records; the same texts stand in schemas/ as .avsc files. */
-void wf_schema_source(struct wf_buf *out);
-void wf_schema_message_key(struct wf_buf *out);
-void wf_schema_message_value(struct wf_buf *out);
-void wf_schema_truncate(struct wf_buf *out);
+/* `"fields":[...]`, without the braces of the record around it. */
+void wf_schema_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n,
+                      uint32_t *defined);
 
 #endif

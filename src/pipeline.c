@@ -58,7 +58,7 @@ struct wf_pipeline {
     struct wf_change change;
     struct wf_events events;
     uint32_t published; /* of events */
-    enum { EMPTY, DECODED, ENCODED } stage;
+    enum { EMPTY, DECODED, ENCODED, PUBLISHED } stage;
 
     uint64_t tag;       /* of the open transaction */
     bool skipping;      /* the open transaction is at or before the start point */
@@ -83,6 +83,7 @@ struct wf_pipeline {
  */
 
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err);
+static bool is_boundary(const struct wf_pipeline *p);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
 static void end_trouble(struct wf_pipeline *p);
@@ -97,7 +98,7 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
         rc = next_change(p, err); /* source, decoder, transform */
     if (rc != WF_OK || p->stage == EMPTY)
         return rc;
-    if (p->change.kind == WF_CHANGE_BEGIN || p->change.kind == WF_CHANGE_COMMIT)
+    if (is_boundary(p))
         return take_boundary(p, err);
     if (p->stage == DECODED) {
         rc = wf_shapes_ready(p->shapes, &p->change, p->sink_ops, p->sink, err);
@@ -128,6 +129,14 @@ static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *er
 /* ---- its parts
  * -------------------------------------------------------------------------------------- */
 
+static enum wf_framing framing_of(const struct wf_format_conf *format,
+                                  const struct wf_sink_ops *sink)
+{
+    if (format->encoding == WF_ENC_JSON || sink->json_only)
+        return WF_FRAME_JSON;
+    return format->encoding == WF_ENC_SINGLE_OBJECT ? WF_FRAME_SINGLE_OBJECT : sink->framing;
+}
+
 /* A new connection: what was half received comes again, what is on its way to the sink goes on. */
 static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
 {
@@ -146,13 +155,11 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     p->decoder_ops->reset(p->decoder, p->start_lsn);
     wf_progress_start(p->progress, cp);
     if (!p->encoder) {
-        enum wf_framing framing =
-            p->config->format.encoding == WF_ENC_JSON || p->sink_ops->json_only
-                ? WF_FRAME_JSON
-                : p->sink_ops->framing;
+        const struct wf_format_conf *format = &p->config->format;
+        const struct wf_origin origin = {server->database, server->system_id, server->timeline};
 
-        rc = wf_encoder_new(&p->encoder, &p->config->format, framing,
-                            (size_t)p->config->format.max_event, server->database, err);
+        rc = wf_encoder_new(&p->encoder, format, framing_of(format, p->sink_ops),
+                            (size_t)format->max_event, &origin, err);
     }
     if (rc == WF_OK && !p->shapes) {
         struct wf_shapes_env env = {p->config, p->worker, p->encoder, p->registry};
@@ -193,6 +200,14 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
     return WF_OK;
 }
 
+/* A BEGIN, or a COMMIT whose events, if it has any, are out. */
+static bool is_boundary(const struct wf_pipeline *p)
+{
+    if (p->change.kind == WF_CHANGE_COMMIT)
+        return p->skipping || p->stage == PUBLISHED || !wf_encoder_ends(p->encoder);
+    return p->change.kind == WF_CHANGE_BEGIN;
+}
+
 /* After a crash of the server its slot may lie before our start point, and then transactions come
  * that are delivered already: they end at or before it. */
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
@@ -204,6 +219,7 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
         p->skipping = p->change.txn->final_lsn < p->start_lsn;
         if (!p->skipping)
             rc = wf_delivery_begin(p->delivery, &p->tag);
+        wf_encoder_begin(p->encoder);
     } else if (p->skipping) {
         p->skipping = false;
     } else {
@@ -239,7 +255,7 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
     if (alone)
         wf_delivery_commit(p->delivery, p->change.lsn);
     p->total.events += p->events.n;
-    p->stage = EMPTY;
+    p->stage = p->change.kind == WF_CHANGE_COMMIT ? PUBLISHED : EMPTY;
     return WF_OK;
 }
 

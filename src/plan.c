@@ -4,9 +4,11 @@
 #include <stdlib.h>
 
 #include "avro_put.h"
+#include "event_schema.h"
 #include "log.h"
 #include "names.h"
 #include "profile.h"
+#include "types_conv.h"
 
 #define VALUE_MAX (1u << 20) /* constants of one column: placeholder, default */
 
@@ -120,7 +122,9 @@ static bool compile_col(struct wf_plan_col *pc, const struct wf_relation *rel, u
     if (!pc->name || !pc->field || !resolve_type(pc, rc, cc, modes) ||
         !compile_constants(pc, shows_default ? cc->dflt : NULL, scratch))
         return false;
-    set_nullable(pc, !not_null);
+    set_nullable(pc, !not_null && !pc->omit);
+    if (pc->omit)
+        pc->type.conv = wf_conv_nothing;
     return true;
 }
 
@@ -130,7 +134,8 @@ static enum wf_rc check_fields(const struct wf_plan *plan, const struct wf_relat
 {
     for (uint16_t i = 0; i < plan->ncols; i++)
         for (uint16_t k = 0; k < i; k++)
-            if (!strcmp(plan->cols[i].field, plan->cols[k].field))
+            if (!plan->cols[i].omit && !plan->cols[k].omit &&
+                !strcmp(plan->cols[i].field, plan->cols[k].field))
                 return wf_err_set(err, WF_REJECT, "column_names",
                                   "table %s.%s: columns \"%s\" and \"%s\" both become field %s; "
                                   "hint: rename one of them",
@@ -177,17 +182,46 @@ static void compile_key(struct wf_plan *plan, const struct wf_relation *rel,
                rel->schema, rel->name);
 }
 
+static bool is_key_col(const struct wf_plan *plan, uint16_t col)
+{
+    for (uint16_t i = 0; i < plan->nkey; i++)
+        if (plan->key[i] == col)
+            return true;
+    return false;
+}
+
+/* Profiles of their own require the key's columns and nothing else: then every ordinary change of a
+ * table is compatible both ways (registry.md, section 8). */
+static void set_required(struct wf_plan *plan, const struct wf_profile_rules *rules)
+{
+    for (uint16_t i = 0; i < plan->ncols; i++) {
+        struct wf_plan_col *pc = &plan->cols[i];
+
+        pc->null_as_default = rules->null_as_default && pc->dflt;
+        if (rules->required_by_catalog || pc->omit)
+            continue;
+        free(pc->dflt);
+        pc->dflt = NULL;
+        set_nullable(pc, pc->nullable || !is_key_col(plan, i));
+    }
+}
+
 static bool compile(struct wf_plan *plan, const struct wf_relation *rel,
                     const struct wf_catalog *cat, const struct wf_format_conf *conf,
                     const char *topic, struct wf_buf scratch[2])
 {
+    const struct wf_profile_rules *rules = wf_profile_rules(conf);
     struct wf_type_modes modes = wf_profile_modes(conf);
     size_t room = strlen(rel->schema) + strlen(rel->name) + (size_t)2 * WF_LONG_ROOM;
 
+    plan->toast_mode = wf_profile_toast(conf);
+    plan->mark_unsent = plan->toast_mode == WF_TOAST_MARK;
+    plan->failed_to_null = conf->failure_mode == WF_FAILURE_WARN;
+    plan->unsent = calloc(rel->ncols ? rel->ncols : 1, sizeof(*plan->unsent));
     plan->topic = strdup(topic);
     plan->key = calloc(rel->ncols ? rel->ncols : 1, sizeof(*plan->key));
     plan->table.data = malloc(room);
-    if (!plan->topic || !plan->key || !plan->table.data)
+    if (!plan->topic || !plan->key || !plan->unsent || !plan->table.data)
         return false;
     plan->table.len =
         (size_t)(wf_put_bytes(wf_put_bytes(plan->table.data, rel->schema, strlen(rel->schema)),
@@ -197,6 +231,7 @@ static bool compile(struct wf_plan *plan, const struct wf_relation *rel,
         if (!compile_col(&plan->cols[i], rel, i, cat, &modes, scratch))
             return false;
     compile_key(plan, rel, cat);
+    set_required(plan, rules);
     return true;
 }
 
@@ -246,6 +281,7 @@ void wf_plan_free(void *arg)
     free(plan->table.data);
     free(plan->topic);
     free(plan->key);
+    free(plan->unsent);
     free(plan);
 }
 
@@ -255,10 +291,27 @@ static struct wf_schema_field field_of(const struct wf_plan_col *pc)
         .name = pc->field, .type = &pc->type.avro, .nullable = pc->nullable, .dflt = pc->dflt};
 }
 
-void wf_plan_schemas(const struct wf_plan *plan, struct wf_buf *key, struct wf_buf *value)
+static void put_value_schema(const struct wf_plan *plan, const struct wf_profile_rules *rules,
+                             const char *ns, const struct wf_schema_field *fields, size_t n,
+                             struct wf_buf *out)
+{
+    static void (*const writers[])(struct wf_buf *, const char *, const struct wf_schema_field *,
+                                   size_t, const struct wf_schema_shape *) = {
+        [WF_SHAPE_DEBEZIUM] = wf_schema_envelope,
+        [WF_SHAPE_NATIVE] = wf_schema_native,
+        [WF_SHAPE_ROW] = wf_schema_row,
+    };
+    struct wf_schema_shape shape = {.ts_ns = rules->ts_ns, .mark = plan->mark_unsent};
+
+    writers[rules->shape](out, ns, fields, n, &shape);
+}
+
+void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *rules,
+                     struct wf_buf *key, struct wf_buf *value)
 {
     struct wf_schema_field *fields = calloc((size_t)plan->ncols + 1, sizeof(*fields));
     struct wf_buf ns;
+    size_t n = 0;
 
     wf_buf_init(&ns, VALUE_MAX);
     wf_name_avro(&ns, plan->topic, false);
@@ -273,8 +326,9 @@ void wf_plan_schemas(const struct wf_plan *plan, struct wf_buf *key, struct wf_b
             wf_buf_byte(key, '\0');
         }
         for (uint16_t i = 0; i < plan->ncols; i++)
-            fields[i] = field_of(&plan->cols[i]);
-        wf_schema_envelope(value, (char *)ns.data, fields, plan->ncols);
+            if (!plan->cols[i].omit)
+                fields[n++] = field_of(&plan->cols[i]);
+        put_value_schema(plan, rules, (char *)ns.data, fields, n, value);
         wf_buf_byte(value, '\0');
     }
     wf_buf_deinit(&ns);

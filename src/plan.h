@@ -5,6 +5,7 @@
 #include "catalog.h"
 #include "config.h"
 #include "err.h"
+#include "profile.h"
 #include "relation.h"
 #include "stream.h"
 #include "types.h"
@@ -22,6 +23,8 @@ struct wf_plan_col {
     bool identity;              /* part of the replica identity: a K tuple holds it */
     bool as_text;               /* no row of the converter table fits */
     bool omit;                  /* not part of events */
+    bool null_as_default;       /* a NULL is written as the default */
+    bool warned;                /* that a value became null */
     struct wf_plan_bytes toast; /* Avro bytes of an unsent value; data NULL = none exists */
     struct wf_plan_bytes fill;  /* Avro bytes when a delete does not say: default or zero */
     char *name;                 /* PostgreSQL's */
@@ -37,6 +40,12 @@ struct wf_plan {
     char *topic;
     uint16_t *key; /* indexes into cols */
     uint16_t nkey, ncols;
+    uint8_t toast_mode;  /* enum wf_toast_mode */
+    bool failed_to_null; /* what cannot be converted becomes null, with a warning */
+    bool mark_unsent;    /* toast_mode is MARK */
+    uint16_t nunsent;    /* columns of this event whose values were not sent */
+    uint16_t *unsent;
+    uint32_t collection; /* the transaction's counter, see txn_counts.h */
     struct wf_plan_col cols[];
 };
 
@@ -56,7 +65,8 @@ enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
 void wf_plan_free(void *plan);
 
 /* The NUL-terminated schema texts; @key stays empty when there is no key. */
-void wf_plan_schemas(const struct wf_plan *plan, struct wf_buf *key, struct wf_buf *value);
+void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *rules,
+                     struct wf_buf *key, struct wf_buf *value);
 
 /* A NULL arrived in a column the catalog calls NOT NULL: the catalog is ahead. From now on the
  * column is nullable; the schemas change. */

@@ -9,6 +9,7 @@
                         enum wf_conv_why *why)
 
 /* types_text.c */
+WF_CONV(wf_conv_nothing); /* of a column that is left out */
 WF_CONV(wf_conv_text);
 WF_CONV(wf_conv_bytea);
 WF_CONV(wf_conv_bool);

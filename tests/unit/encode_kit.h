@@ -59,13 +59,14 @@ static const char kit_unchanged[] = "unchanged";
 static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_t max_event)
 {
     static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
+    static const struct wf_origin origin = {"shop", 7000000000000000001, 1};
 
     memset(k, 0, sizeof(*k));
     k->conf.prefix = prefix;
     k->conf.topic = topic;
     k->conf.tombstones = true;
     wf_buf_init(&k->json, 1u << 24);
-    k->rc = wf_encoder_new(&k->encoder, &k->conf, framing, max_event, "shop", &k->err);
+    k->rc = wf_encoder_new(&k->encoder, &k->conf, framing, max_event, &origin, &k->err);
     k->txn = (struct wf_txn){
         .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
 }

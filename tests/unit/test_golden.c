@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "encode_kit.h"
+#include "event_schema.h"
 
 static json_t *load(const char *name)
 {
@@ -220,11 +221,15 @@ Test(golden, avsc_files_are_what_the_writer_writes)
 {
     static const struct {
         const char *file;
-        void (*write)(struct wf_buf *out);
+        void (*write)(struct wf_buf *out, bool ts_ns);
     } v[] = {{"source", wf_schema_source},
              {"message-key", wf_schema_message_key},
              {"message-value", wf_schema_message_value},
-             {"truncate", wf_schema_truncate}};
+             {"truncate", wf_schema_truncate},
+             {"transaction-key", wf_schema_transaction_key},
+             {"transaction-value", wf_schema_transaction_value},
+             {"heartbeat-key", wf_schema_heartbeat_key},
+             {"heartbeat-value", wf_schema_heartbeat_value}};
 
     for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
         char path[512], have[8192];
@@ -238,7 +243,7 @@ Test(golden, avsc_files_are_what_the_writer_writes)
         n = fread(have, 1, sizeof(have), f);
         fclose(f);
         wf_buf_init(&want, sizeof(have));
-        v[i].write(&want);
+        v[i].write(&want, false);
         wf_buf_byte(&want, '\n');
         cr_expect(want.len == n && !memcmp(want.data, have, n), "%s differs", path);
         wf_buf_deinit(&want);
