@@ -1,5 +1,6 @@
 #include "encode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "avro_json.h"
@@ -7,6 +8,8 @@
 #include "event_schema.h"
 #include "log.h"
 #include "names.h"
+#include "pattern.h"
+#include "select.h"
 
 #define SCHEMA_MAX (4u << 20) /* as the reader of avro_json.h */
 #define KEEP_MAX (1u << 20)   /* a larger buffer is given back after a small event; a guess */
@@ -95,8 +98,8 @@ enum wf_rc wf_encoder_room(struct wf_encoder *e, uint32_t n, struct wf_err *err)
 }
 
 enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *conf,
-                          enum wf_framing framing, size_t max_event, const struct wf_origin *origin,
-                          struct wf_err *err)
+                          const struct wf_source_conf *source, enum wf_framing framing,
+                          size_t max_event, const struct wf_origin *origin, struct wf_err *err)
 {
     struct wf_encoder *e = calloc(1, sizeof(*e));
     size_t limit = max_event * 16 + KEEP_MAX; /* before and after, and room asked for in advance */
@@ -105,6 +108,7 @@ enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *
     if (!e)
         return wf_encode_no_memory(err);
     e->conf = conf;
+    e->source = source;
     e->rules = wf_profile_rules(conf);
     e->framing = framing;
     e->max_event = max_event;
@@ -192,6 +196,16 @@ static enum wf_rc attach_stream(struct wf_encoder *e, struct wf_plan *plan,
     return rc;
 }
 
+static const char *topic_template(const struct wf_format_conf *conf, const struct wf_relation *rel)
+{
+    const char *own;
+    char table[WF_SELECT_NAME];
+
+    snprintf(table, sizeof(table), "%s.%s", rel->schema, rel->name);
+    own = wf_patterns_value(&conf->topics, table);
+    return own ? own : conf->topic ? conf->topic : DEFAULT_TOPIC;
+}
+
 enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
                            const struct wf_catalog *cat, struct wf_err *err)
 {
@@ -200,12 +214,12 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
     enum wf_rc rc;
 
     wf_buf_init(&topic, SCHEMA_MAX);
-    rc = wf_topic_make(&topic, e->conf->topic ? e->conf->topic : DEFAULT_TOPIC, e->conf->prefix,
-                       rel->schema, rel->name, err);
+    rc = wf_topic_make(&topic, topic_template(e->conf, rel), e->conf->prefix, rel->schema,
+                       rel->name, err);
     if (rc == WF_OK)
         rc = wf_streams_claim(e->streams, (char *)topic.data, rel->schema, rel->name, err);
     if (rc == WF_OK)
-        rc = wf_plan_new(&plan, rel, cat, e->conf, (char *)topic.data, err);
+        rc = wf_plan_new(&plan, rel, cat, e->conf, e->source, (char *)topic.data, err);
     if (rc == WF_OK)
         rc = attach_stream(e, plan, rel, err);
     wf_buf_deinit(&topic);

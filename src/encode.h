@@ -20,13 +20,14 @@ struct wf_events {
 /**
  * wf_encoder_new() - an encoder for one pipeline
  * @conf:      profile, topic template, tombstones; outlives the encoder
+ * @source:    selected and masked columns; outlives the encoder; NULL = all as they are
  * @framing:   what stands before (or instead of) the Avro bytes
  * @max_event: largest key or value in bytes; a larger one is WF_REJECT
  * @origin:    for the source block
  */
 enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *conf,
-                          enum wf_framing framing, size_t max_event, const struct wf_origin *origin,
-                          struct wf_err *err);
+                          const struct wf_source_conf *source, enum wf_framing framing,
+                          size_t max_event, const struct wf_origin *origin, struct wf_err *err);
 void wf_encoder_free(struct wf_encoder *e);
 
 /**

@@ -19,6 +19,7 @@ struct wf_span {
 
 struct wf_encoder {
     const struct wf_format_conf *conf;
+    const struct wf_source_conf *source; /* or NULL */
     const struct wf_profile_rules *rules;
     enum wf_framing framing;
     size_t max_event;

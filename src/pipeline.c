@@ -158,8 +158,9 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
         const struct wf_format_conf *format = &p->config->format;
         const struct wf_origin origin = {server->database, server->system_id, server->timeline};
 
-        rc = wf_encoder_new(&p->encoder, format, framing_of(format, p->sink_ops),
-                            (size_t)format->max_event, &origin, err);
+        rc =
+            wf_encoder_new(&p->encoder, format, &p->config->source, framing_of(format, p->sink_ops),
+                           (size_t)format->max_event, &origin, err);
     }
     if (rc == WF_OK && !p->shapes) {
         struct wf_shapes_env env = {p->config, p->worker, p->encoder, p->registry};
@@ -195,7 +196,7 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
         return WF_OK;
     if (!p->change.txn && p->change.lsn < p->start_lsn)
         return WF_OK; /* a message outside transactions that is delivered already */
-    if (wf_transform_wants(&p->config->source, &p->change))
+    if (wf_transform_wants(p->config, &p->change))
         p->stage = DECODED;
     return WF_OK;
 }

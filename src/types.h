@@ -105,6 +105,7 @@ struct wf_coltype {
     char param[12];         /* storage of avro.param_value */
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
+    const struct wf_mask *mask; /* see mask.h; NULL = none */
 };
 
 extern const struct wf_type wf_types[];
