@@ -73,7 +73,8 @@ struct wf_pipeline {
     char trouble[32];     /* code of the failure that is being retried, "" = none */
     uint64_t trouble_lsn; /* over once the safe position is past it */
     uint64_t retry_us, retry_at_us;
-    struct wf_timer retry_timer, stats_timer;
+    struct wf_timer retry_timer, stats_timer, heartbeat_timer;
+    bool heartbeat_due;
     struct {
         uint64_t events, transactions, logged_events;
     } total;
@@ -82,7 +83,10 @@ struct wf_pipeline {
 /* ---- the whole product on one screen -----------------------------------------------------------
  */
 
-static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err);
+static bool heartbeat_is_due(const struct wf_pipeline *p);
+static enum wf_rc take_heartbeat(struct wf_pipeline *p);
+static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err); /* source, decoder,
+                                                                             transform */
 static bool is_boundary(const struct wf_pipeline *p);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
@@ -95,7 +99,7 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
     enum wf_rc rc = WF_OK;
 
     if (p->stage == EMPTY)
-        rc = next_change(p, err); /* source, decoder, transform */
+        rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
     if (rc != WF_OK || p->stage == EMPTY)
         return rc;
     if (is_boundary(p))
@@ -170,6 +174,30 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
             rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
     }
     return rc == WF_OK ? rc : (err->rc = WF_FATAL); /* without these there is no going on */
+}
+
+/* Between transactions, once the first connection has made the encoder. */
+static bool heartbeat_is_due(const struct wf_pipeline *p)
+{
+    return p->heartbeat_due && p->shapes && !wf_delivery_open_txn(p->delivery);
+}
+
+static enum wf_rc take_heartbeat(struct wf_pipeline *p)
+{
+    p->heartbeat_due = false;
+    p->change =
+        (struct wf_change){.kind = WF_CHANGE_HEARTBEAT, .lsn = wf_delivery_read_lsn(p->delivery)};
+    p->stage = DECODED;
+    return WF_OK;
+}
+
+static void beat(void *arg)
+{
+    struct wf_pipeline *p = arg;
+
+    p->heartbeat_due = true;
+    wf_loop_timer_set(p->loop, &p->heartbeat_timer, (uint64_t)p->config->format.heartbeat_ms * 1000,
+                      beat, p);
 }
 
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
@@ -487,6 +515,8 @@ enum wf_rc wf_pipeline_run(struct wf_pipeline *p, volatile sig_atomic_t *stop, s
     enum wf_rc rc = WF_OK;
 
     wf_loop_timer_set(p->loop, &p->stats_timer, STATS_US, log_stats, p);
+    if (p->config->format.heartbeat_ms)
+        beat(p);
     while (rc == WF_OK && !*stop && !is_through(p)) {
         rc = wf_loop_turn(p->loop, p->rows ? 0 : IDLE_WAIT_US, err);
         if (rc == WF_OK)
