@@ -78,6 +78,11 @@ static void put_prop(struct wf_buf *out, const char *key, const char *value)
     wf_buf_byte(out, '"');
 }
 
+const char *wf_avro_record_name(enum wf_avro_record r)
+{
+    return records[r].full_name;
+}
+
 void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *value)
 {
     if (t->nparams < WF_AVRO_PARAMS)

@@ -52,6 +52,9 @@ struct wf_schema_field {
     const char *dflt; /* JSON text of the default, NULL = none */
 };
 
+/* The full name of a fixed record. */
+const char *wf_avro_record_name(enum wf_avro_record r);
+
 /* One more entry of connect.parameters; both texts are borrowed. */
 void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *value);
 
