@@ -23,6 +23,12 @@ static const struct record_text records[] = {
          "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
          "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"
          "\"connect.name\":\"io.debezium.data.geometry.Point\"}"},
+    [WF_RECORD_INTERVAL] =
+        {"walferry.Interval",
+         "{\"type\":\"record\",\"name\":\"Interval\",\"namespace\":\"walferry\","
+         "\"fields\":[{\"name\":\"months\",\"type\":\"int\"},"
+         "{\"name\":\"days\",\"type\":\"int\"},{\"name\":\"micros\",\"type\":\"long\"}],"
+         "\"connect.version\":1,\"connect.name\":\"walferry.Interval\"}"},
 };
 
 /* `,"key":"value"`, the value escaped; nothing for a NULL value. */
@@ -37,18 +43,58 @@ static void put_prop(struct wf_buf *out, const char *key, const char *value)
     wf_buf_byte(out, '"');
 }
 
-static void put_decimal_params(struct wf_buf *out, const struct wf_avro_type *t)
+const char *wf_avro_record_name(enum wf_avro_record r)
 {
-    wf_buf_printf(out, ",\"connect.parameters\":{\"scale\":\"%d\"", t->scale);
-    if (t->precision)
-        wf_buf_printf(out, ",\"connect.decimal.precision\":\"%d\"", t->precision);
+    return records[r].full_name;
+}
+
+void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *value)
+{
+    if (t->nparams < WF_AVRO_PARAMS)
+        t->params[t->nparams++] = (struct wf_avro_param){key, value};
+}
+
+/* `,"connect.parameters":{...}`: a decimal's own, then the others; nothing when there are none. */
+static void put_params(struct wf_buf *out, const struct wf_avro_type *t)
+{
+    const char *comma = "";
+
+    if (!t->decimal && !t->nparams)
+        return;
+    wf_buf_str(out, ",\"connect.parameters\":{");
+    if (t->decimal) {
+        wf_buf_printf(out, "\"scale\":\"%d\"", t->scale);
+        if (t->precision)
+            wf_buf_printf(out, ",\"connect.decimal.precision\":\"%d\"", t->precision);
+        comma = ",";
+    }
+    for (unsigned i = 0; i < t->nparams; i++) {
+        wf_buf_printf(out, "%s\"%s\":\"", comma, t->params[i].key);
+        wf_buf_json(out, t->params[i].value, strlen(t->params[i].value));
+        wf_buf_byte(out, '"');
+        comma = ",";
+    }
     wf_buf_byte(out, '}');
 }
 
 static bool is_bare(const struct wf_avro_type *t, const char *dflt)
 {
-    return !t->connect_name && !t->connect_type && !t->logical && !t->pg_type && !t->param &&
+    return !t->connect_name && !t->connect_type && !t->logical && !t->pg_type && !t->nparams &&
            !t->decimal && !dflt;
+}
+
+/* The definition, with the column's parameters in front of the record's own connect.name, which is
+ * the last property. */
+static void put_record_text(struct wf_buf *out, const struct wf_avro_type *t, const char *text)
+{
+    static const char name_key[] = ",\"connect.name\":";
+    const char *tail = text;
+
+    for (const char *s = text; (s = strstr(s, name_key)) != NULL; s++)
+        tail = s;
+    wf_buf_put(out, text, (size_t)(tail - text));
+    put_params(out, t);
+    wf_buf_str(out, tail);
 }
 
 static void put_record(struct wf_buf *out, const struct wf_avro_type *t, uint32_t *defined)
@@ -56,13 +102,10 @@ static void put_record(struct wf_buf *out, const struct wf_avro_type *t, uint32_
     const struct record_text *r = &records[t->record];
     uint32_t bit = 1u << t->record;
 
-    if (*defined & bit) {
-        wf_buf_byte(out, '"');
-        wf_buf_str(out, r->full_name);
-        wf_buf_byte(out, '"');
-    } else {
-        wf_buf_str(out, r->text);
-    }
+    if (*defined & bit)
+        wf_buf_printf(out, "\"%s\"", r->full_name);
+    else
+        put_record_text(out, t, r->text);
     *defined |= bit;
 }
 
@@ -94,13 +137,7 @@ void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char
                       t->precision ? t->precision : 64);
     if (t->connect_name)
         wf_buf_str(out, ",\"connect.version\":1");
-    if (t->decimal) {
-        put_decimal_params(out, t);
-    } else if (t->param) {
-        wf_buf_printf(out, ",\"connect.parameters\":{\"%s\":\"", t->param);
-        wf_buf_json(out, t->param_value, strlen(t->param_value));
-        wf_buf_str(out, "\"}");
-    }
+    put_params(out, t);
     if (dflt) {
         wf_buf_str(out, ",\"connect.default\":");
         wf_buf_str(out, dflt);

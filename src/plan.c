@@ -58,15 +58,40 @@ static char *text_type_name(const struct wf_relcol *rc, const struct wf_catalog_
     return n < 0 ? NULL : out;
 }
 
+/* The type's name as Debezium tells it: a domain by its own, serials by theirs. NULL: as it is. */
+static const char *source_type(const struct wf_catalog_col *cc)
+{
+    if (!cc)
+        return NULL;
+    if (cc->typtype == 'd')
+        return cc->type_name;
+    if (cc->identity || !cc->dflt || strncmp(cc->dflt, "nextval(", 8) != 0)
+        return NULL;
+    switch (cc->base_oid) {
+    case 20:
+        return "bigserial";
+    case 21:
+        return "smallserial";
+    case 23:
+        return "serial";
+    default:
+        return NULL;
+    }
+}
+
 static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
-                         const struct wf_catalog_col *cc, const struct wf_type_modes *modes)
+                         const struct wf_catalog_col *cc, const struct wf_type_modes *modes,
+                         bool propagate)
 {
     enum wf_resolved resolved;
     struct wf_type_in in = {.modes = modes,
                             .oid = cc ? cc->base_oid : rc->type_oid,
                             .typmod = rc->typmod,
                             .name = cc ? cc->base_name : rc->type_name,
-                            .trust_name = !cc};
+                            .trust_name = !cc,
+                            .field_name = pc->name,
+                            .propagate = propagate,
+                            .source_type = source_type(cc)};
 
     if (cc && cc->typtype == 'd' && rc->typmod < 0)
         in.typmod = cc->base_typmod;
@@ -81,6 +106,7 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
     resolved = wf_type_resolve(&pc->type, &in);
     pc->as_text = resolved == WF_RESOLVED_TEXT;
     pc->omit = resolved == WF_RESOLVED_OMIT;
+    pc->lossy = resolved == WF_RESOLVED_LOSSY;
     return pc->pg_type && resolved != WF_RESOLVED_MEMORY;
 }
 
@@ -113,6 +139,15 @@ struct compiler {
     struct wf_type_modes modes;
     struct wf_buf scratch[2];
 };
+
+/* Whether the schema is to tell the column's PostgreSQL type. */
+static bool tells_type(const struct compiler *k, const char *column)
+{
+    char name[WF_SELECT_NAME];
+
+    snprintf(name, sizeof(name), "%s.%s.%s", k->rel->schema, k->rel->name, column);
+    return wf_patterns_match(&k->conf->source_type, name);
+}
 
 /* Return: false when memory is out. */
 static bool select_col(struct wf_plan_col *pc, struct compiler *k)
@@ -155,7 +190,8 @@ static bool compile_col(struct wf_plan_col *pc, struct compiler *k, uint16_t i)
     bool shows_default = cc && cc->typtype != 'd' && !cc->identity;
 
     pc->identity = rc->key;
-    if (!name_col(pc, rc->name, k) || !resolve_type(pc, rc, cc, &k->modes) || !select_col(pc, k) ||
+    if (!name_col(pc, rc->name, k) ||
+        !resolve_type(pc, rc, cc, &k->modes, tells_type(k, rc->name)) || !select_col(pc, k) ||
         !compile_constants(pc, shows_default && !pc->mask ? cc->dflt : NULL, k->scratch))
         return false;
     set_nullable(pc, !not_null);
@@ -220,6 +256,20 @@ static enum wf_rc check_fields(struct wf_plan *plan, const struct compiler *k, s
                               "adds; hint: rename it, source.exclude_columns, or another profile",
                               k->rel->schema, k->rel->name, pc->name);
     }
+    return WF_OK;
+}
+
+/* A column that its form would cut, where nobody allowed that. */
+static enum wf_rc check_lossy(const struct wf_plan *plan, const struct wf_relation *rel,
+                              struct wf_err *err)
+{
+    for (uint16_t i = 0; i < plan->ncols; i++)
+        if (plan->cols[i].lossy && !plan->cols[i].omit && !plan->cols[i].mask)
+            return wf_err_set(err, WF_REJECT, "lossy_column",
+                              "table %s.%s: column \"%s\" of type %s has microseconds and its Avro "
+                              "type milliseconds; hint: format.truncate: allow, or another "
+                              "format.time_precision_mode or timestamptz_handling_mode",
+                              rel->schema, rel->name, plan->cols[i].name, plan->cols[i].pg_type);
     return WF_OK;
 }
 
@@ -429,6 +479,8 @@ enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
     rc = compile(plan, &k, topic, err);
     wf_buf_deinit(&k.scratch[0]);
     wf_buf_deinit(&k.scratch[1]);
+    if (rc == WF_OK)
+        rc = check_lossy(plan, rel, err);
     if (rc == WF_OK)
         *out = plan;
     else

@@ -27,6 +27,7 @@ struct wf_plan_col {
     uint8_t choice;             /* enum wf_column_choice */
     bool null_as_default;       /* a NULL is written as the default */
     bool warned;                /* that a value became null */
+    bool lossy;                 /* its form would cut values, which is refused */
     struct wf_plan_bytes toast; /* Avro bytes of an unsent value; data NULL = none exists */
     struct wf_plan_bytes fill;  /* Avro bytes when a delete does not say: default or zero */
     struct wf_mask *mask;       /* or NULL */
@@ -34,7 +35,7 @@ struct wf_plan_col {
     char *field;                /* Avro's */
     char *dflt;                 /* JSON, NULL = none */
     char *pg_type;              /* storage of type.avro.pg_type */
-    char *labels;               /* storage of type.avro.param_value */
+    char *labels;               /* storage of type.avro.params */
 };
 
 struct wf_plan {

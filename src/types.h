@@ -51,10 +51,12 @@ typedef unsigned char *(*wf_conv_fn)(const struct wf_coltype *t, const char *s, 
 struct wf_type_in;
 
 enum wf_toast {
-    WF_TOAST_FIXED, /* never TOASTed: the type has a fixed width */
-    WF_TOAST_NONE,  /* no value of the Avro type could mark it */
-    WF_TOAST_TEXT,  /* string or bytes: the placeholder itself */
-    WF_TOAST_JSON,  /* {"placeholder":"placeholder"} */
+    WF_TOAST_FIXED,     /* never TOASTed: the type has a fixed width */
+    WF_TOAST_NONE,      /* no value of the Avro type could mark it */
+    WF_TOAST_TEXT,      /* string or bytes: the placeholder itself */
+    WF_TOAST_JSON,      /* {"placeholder":"placeholder"} */
+    WF_TOAST_CONV,      /* the placeholder's bytes as the converter shows a bytea */
+    WF_TOAST_CONV_TEXT, /* the placeholder as the converter shows a text */
 };
 
 enum wf_dflt {
@@ -76,6 +78,7 @@ struct wf_type {
     enum wf_dflt dflt;
     const char *zero; /* unknown NOT NULL column of a delete; strings as such, others as PG text */
     const char *call; /* PG text that stands for a function call as default */
+    bool extra;       /* Debezium has no such type: text or left out, by modes->unknown */
     const char *note; /* for docs/types.md */
 };
 
@@ -90,19 +93,29 @@ struct wf_type_in {
     const struct wf_type_modes *modes; /* NULL = profile debezium's */
     const struct wf_type_in *sub; /* an array's element (1), a composite's fields, NULL = unknown */
     uint16_t nsub;
-    char kind;              /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
-    const char *field_name; /* as a composite's field: PostgreSQL's name */
+    char kind;               /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
+    const char *field_name;  /* as a composite's field, or to propagate: PostgreSQL's name */
+    bool propagate;          /* tell the column's type in __debezium.source.column.* parameters */
+    const char *source_type; /* its name there when it is not `name`: a domain's, "serial" */
 };
+
+#define WF_SOURCE_TYPE_MAX 72 /* bytes of a type's name and the end: NAMEDATALEN is 64 */
 
 /* A type as it is used by one column. Never moves: avro may point into it. */
 struct wf_coltype {
     wf_conv_fn conv;
     uint32_t room, room_per_byte;
-    int32_t arg; /* decimals: scale; zoned times: fraction digits */
+    int32_t arg; /* decimals: scale; zoned times: fraction digits; or enum wf_stamp, a mode */
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
+    bool zero_pg;     /* it is PG text even where the Avro type is a string */
+    enum wf_toast toast;
+    const char *placeholder; /* for an unsent value */
+    bool lossy;              /* the form cuts digits that the column has */
     struct wf_avro_type avro;
-    char param[12];         /* storage of avro.param_value */
+    char param[12]; /* storage of avro.params, as the next two lines */
+    char source_type[WF_SOURCE_TYPE_MAX];
+    char source_length[12], source_scale[12];
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
     const struct wf_mask *mask; /* see mask.h; NULL = none */
