@@ -1,0 +1,51 @@
+"""The one table of differences from a real Debezium that walferry means to have.
+
+A row explains differences that the replay finds; a row that explains none fails the test, and so does a
+difference that no row explains. docs/debezium-differences.md is generated from it:
+
+    ./dev python -m golden.accepted > docs/debezium-differences.md
+"""
+
+from __future__ import annotations
+
+from golden.compare import DEFAULT, PROFILES, STRICT, Accepted
+
+ACCEPTED: tuple[Accepted, ...] = (
+    Accepted("ts_ns is left out: PostgreSQL's clock has microseconds", "value.source.ts_ns|value.ts_ns",
+             profiles=DEFAULT),
+    Accepted("truncates go to a topic of their own, {prefix}.truncate: readers of a table's topic know no op t",
+             "truncate", profiles=DEFAULT),
+)  # fmt: skip
+
+_HEAD = """# Differences from Debezium
+
+Generated from the table in `tests/golden/accepted.py`; a test compares. The records of a real Debezium 3.7 PostgreSQL
+connector (`tests/golden/data`) are replayed on real servers: what differs from them and is not in this table fails
+the test, and so does a line of this table that no record needs. Profile `debezium-strict` is compared byte by byte with
+its schema texts and headers, profile `debezium` value by value.
+
+Left out of the comparison is what changes from run to run: positions, transaction ids, clocks, the connector's version
+and run id.
+"""
+
+
+def _where(row: Accepted) -> str:
+    places = " ".join(f"`{text}`" for text in row.where.split("|"))
+    return places if row.topics == "*" else f"{places} of {' '.join(f'`{t}`' for t in row.topics.split('|'))}"
+
+
+def docs(rows: tuple[Accepted, ...] = ACCEPTED) -> str:
+    """The page: one line a reason, in the table's order."""
+    lines = [_HEAD, "| difference | profiles | where |", "|---|---|---|"]
+    reasons: dict[str, list[Accepted]] = {}
+    for row in rows:
+        reasons.setdefault(row.reason, []).append(row)
+    for reason, same in reasons.items():
+        profiles = [p for p in (DEFAULT, STRICT) if any(row.profiles in ("*", p) for row in same)]
+        assert profiles, f"no such profile; there are {PROFILES}"
+        lines.append(f"| {reason} | {', '.join(profiles)} | {'; '.join(dict.fromkeys(map(_where, same)))} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(docs(), end="")
