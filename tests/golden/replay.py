@@ -284,7 +284,7 @@ def save(ours: Mapping[tuple[str, str], Mapping[str, Sequence[Record]]], directo
 def report(replay: Replay, verdict: Verdict) -> str:
     """Everything a person wants to see of a replay."""
     return (
-        f"PostgreSQL {replay.major}\n{verdict.table()}\n\naccepted:\n{verdict.reasons()}\n\n"
+        f"PostgreSQL {replay.major}\n{verdict.table()}\n\naccepted differences:\n{verdict.reasons()}\n\n"
         f"without a reason: {len(verdict.unexplained)}\n{verdict.faults()}"
     )
 
