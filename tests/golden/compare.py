@@ -353,13 +353,17 @@ def _describe(record: Record | None) -> str:
     return f"{_op(record)} {show(decode(record.key))}"
 
 
+def _name(record: Record) -> str:
+    return f"{_op(record)} {show(mask('transaction', decode(record.key), ''))}"
+
+
 def align(wanted: list[Record], got: list[Record]) -> Iterator[tuple[Record | None, Record | None]]:
     """Pairs records in order; where one side has more, by op and key."""
     ops = [_op(r) for r in wanted], [_op(r) for r in got]
     if ops[0] == ops[1]:
         yield from zip(wanted, got)
         return
-    names = [_describe(r) for r in wanted], [_describe(r) for r in got]
+    names = [_name(r) for r in wanted], [_name(r) for r in got]
     for _, a, b, c, d in difflib.SequenceMatcher(None, *names, autojunk=False).get_opcodes():
         for n in range(max(b - a, d - c)):
             yield (wanted[a + n] if a + n < b else None, got[c + n] if c + n < d else None)
@@ -448,6 +452,11 @@ class Verdict:
                 f"{len(fine):9} {len(bad):11}"
             )
         return "\n".join(lines)
+
+    def log(self) -> str:
+        """Every difference, a JSON line each: its fields, then the reason or null."""
+        found = [(d, None) for d in self.unexplained] + [(d, row.reason) for d, row in self._explained]
+        return "".join(json.dumps([*d, reason], ensure_ascii=False) + "\n" for d, reason in found)
 
     def reasons(self) -> str:
         """How often each accepted difference was met."""

@@ -1,6 +1,6 @@
 """Replays the capture's SQL through walferry and compares what arrives with what Debezium sent.
 
-    ./dev python -m golden.replay [--pg 18] [--profile debezium-strict] [--run main] [--ours DIRECTORY]
+    ./dev python -m golden.replay [--pg 18] [--profile debezium-strict] [--run main] [--ours DIR] [--log FILE]
 
 All runs of both profiles read one server at once: a database per run, in it a slot per profile. Profile
 `debezium-strict` has the capture's own topic prefix, so that texts can be equal; `debezium` has another one,
@@ -22,7 +22,7 @@ from typing import Any
 
 from e2e.harness import Ferry, lsn
 from golden.accepted import ACCEPTED
-from golden.compare import PROFILES, STRICT, Comparison, Difference, Tally, Verdict
+from golden.compare import PROFILES, STRICT, Comparison, Difference, Tally, Verdict, decode, show
 from golden.goldens import DATA, RUNS, Part, Record, load, topic_prefix
 from golden.psql_file import PsqlFile, Refused
 from services import Kafka, Postgres, Registry
@@ -84,6 +84,7 @@ class Replay:
         self.refused: dict[str, list[Refused]] = {}
         self.tallies: list[Tally] = []
         self.ours: dict[tuple[str, str], dict[str, list[Record]]] = {}
+        self._texts: dict[int, str] = {}
         self._errors: list[BaseException] = []
 
     def run(self) -> Verdict:
@@ -205,6 +206,7 @@ class Replay:
                 pipe.given_up = True
                 return
             self._exclude(pipe, table)
+            return
         pipe.read_to = len(text)
 
     def _table_in(self, pipe: Pipe, message: str) -> str | None:
@@ -228,6 +230,7 @@ class Replay:
     def _exclude(self, pipe: Pipe, table: str) -> None:
         pipe.excluded.append(table)
         pipe.ferry.stop()
+        pipe.read_to = len(pipe.ferry.log_text())
         kept = [name for name in self._tables(pipe.run) if name not in pipe.excluded]
         pipe.ferry.config["source"]["tables"] = kept
         pipe.ferry.write()
@@ -260,8 +263,6 @@ class Replay:
         return Part(self._text(int.from_bytes(data[1:5], "big")), data[5:])
 
     def _text(self, number: int) -> str:
-        if not hasattr(self, "_texts"):
-            self._texts: dict[int, str] = {}
         if number not in self._texts:
             self._texts[number] = self.registry.request("GET", f"/schemas/ids/{number}")["schema"]
         return self._texts[number]
@@ -269,8 +270,6 @@ class Replay:
 
 def save(ours: Mapping[tuple[str, str], Mapping[str, Sequence[Record]]], directory: Path) -> None:
     """Writes what walferry sent, decoded, one JSON file a topic: to read beside the capture."""
-    from golden.compare import decode, show
-
     for (run, profile), topics in ours.items():
         folder = directory / profile / run
         folder.mkdir(parents=True, exist_ok=True)
@@ -295,12 +294,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pg", type=int, default=18, help="major version, 15 or later")
     parser.add_argument("--run", action="append", choices=RUNS, help="only these")
     parser.add_argument("--profile", action="append", choices=PROFILES, help="only these")
-    parser.add_argument("--ours", type=Path, help="write walferry's records there")
+    parser.add_argument("--ours", type=Path, help="write walferry's records there, a file a topic")
+    parser.add_argument("--log", type=Path, help="write every difference there, a line each, with its reason")
     args = parser.parse_args(argv)
     replay = Replay(args.pg, args.run or RUNS, args.profile or PROFILES)
     verdict = replay.run()
     if args.ours:
         save(replay.ours, args.ours)
+    if args.log:
+        args.log.write_text(verdict.log())
     print(report(replay, verdict))
     return 0 if verdict.good else 1
 
