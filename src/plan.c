@@ -7,6 +7,7 @@
 #include "log.h"
 #include "names.h"
 #include "profile.h"
+#include "type_tree.h"
 
 #define VALUE_MAX (1u << 20) /* constants of one column: placeholder, default */
 
@@ -54,6 +55,23 @@ static char *text_type_name(const struct wf_relcol *rc, const struct wf_catalog_
     return n < 0 ? NULL : out;
 }
 
+/* What an array or composite is made of. Return: false when memory is out. */
+static bool add_parts(struct wf_plan_col *pc, const struct wf_catalog_col *cc,
+                      struct wf_type_in *in)
+{
+    in->kind = cc && strchr("crm", cc->base_typtype) && cc->base_typtype ? cc->base_typtype : 'b';
+    if (!cc || !cc->tree)
+        return true;
+    pc->tree = wf_type_tree_new(cc->tree);
+    if (!pc->tree)
+        return false;
+    in->kind = pc->tree->kind;
+    in->schema = pc->tree->schema;
+    in->sub = pc->tree->sub;
+    in->nsub = pc->tree->nsub;
+    return true;
+}
+
 static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
                          const struct wf_catalog_col *cc, const struct wf_type_modes *modes)
 {
@@ -74,6 +92,8 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
         if (!pc->labels)
             return false;
     }
+    if (!add_parts(pc, cc, &in))
+        return false;
     resolved = wf_type_resolve(&pc->type, &in);
     pc->as_text = resolved == WF_RESOLVED_TEXT;
     pc->omit = resolved == WF_RESOLVED_OMIT;
@@ -120,7 +140,8 @@ static bool compile_col(struct wf_plan_col *pc, const struct wf_relation *rel, u
     if (!pc->name || !pc->field || !resolve_type(pc, rc, cc, modes) ||
         !compile_constants(pc, shows_default ? cc->dflt : NULL, scratch))
         return false;
-    set_nullable(pc, !not_null);
+    pc->filled = not_null && pc->type.optional;
+    set_nullable(pc, !not_null || pc->type.optional);
     return true;
 }
 
@@ -242,6 +263,7 @@ void wf_plan_free(void *arg)
         free(pc->dflt);
         free(pc->pg_type);
         free(pc->labels);
+        free(pc->tree);
     }
     free(plan->table.data);
     free(plan->topic);

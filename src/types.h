@@ -17,6 +17,8 @@ enum wf_conv_why {
     WF_CONV_BAD,     /* the text is no value of the type: corrupt, or another type */
     WF_CONV_RANGE,   /* a value of the type that the Avro type cannot hold */
     WF_CONV_SPECIAL, /* NaN or infinity where the Avro type has none */
+    WF_CONV_SHAPE,   /* an array of more than one dimension */
+    WF_CONV_NULL,    /* a NULL among elements that have none, or an array the schema has no room for */
 };
 
 struct wf_coltype;
@@ -55,6 +57,7 @@ enum wf_toast {
     WF_TOAST_NONE,  /* no value of the Avro type could mark it */
     WF_TOAST_TEXT,  /* string or bytes: the placeholder itself */
     WF_TOAST_JSON,  /* {"placeholder":"placeholder"} */
+    WF_TOAST_ITEMS, /* an array of it, by the element's type */
 };
 
 enum wf_dflt {
@@ -92,19 +95,26 @@ struct wf_type_in {
     uint16_t nsub;
     char kind;              /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
     const char *field_name; /* as a composite's field: PostgreSQL's name */
+    const char *schema;     /* of a composite: part of its record's name */
+    char delim;             /* as an array's element: pg_type.typdelim, 0 = by its type */
+    bool domain;            /* as an array's element: a domain over the rest */
 };
 
 /* A type as it is used by one column. Never moves: avro may point into it. */
 struct wf_coltype {
     wf_conv_fn conv;
     uint32_t room, room_per_byte;
-    int32_t arg; /* decimals: scale; zoned times: fraction digits */
+    int32_t arg; /* decimals: scale; zoned times: fraction digits; arrays: delimiter */
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
     struct wf_avro_type avro;
     char param[12];         /* storage of avro.param_value */
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
+    bool optional;                  /* nullable in the schema even where the column is NOT NULL */
+    const char *placeholder;        /* of arrays and maps, for elements of an unsent value */
+    struct wf_schema_field *fields; /* a composite's, storage of avro.fields; owned */
+    char *names;                    /* and of their names; owned */
 };
 
 extern const struct wf_type wf_types[];
