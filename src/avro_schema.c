@@ -16,6 +16,14 @@ struct record_text {
     "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"                                    \
     "\"connect.name\":\"" GEOMETRY ".Point\"}"
 
+/* A Circle behind its center, the one record inside another of the same namespace. */
+#define CIRCLE_OPEN                                                                                \
+    "{\"type\":\"record\",\"name\":\"Circle\",\"namespace\":\"" GEOMETRY                                \
+    "\",\"fields\":[{\"name\":\"center\",\"type\":"
+#define CIRCLE_CLOSE                                                                               \
+    "},{\"name\":\"radius\",\"type\":\"double\"}],\"connect.doc\":\"Geometry (CIRCLE)\","                \
+    "\"connect.version\":1,\"connect.name\":\"" GEOMETRY ".Circle\"}"
+
 /* Texts of a captured Debezium run (the last two: of its source); `defined` decides between text
  * and name. */
 static const struct record_text records[] = {
@@ -36,9 +44,8 @@ static const struct record_text records[] = {
          "\"fields\":[{\"name\":\"a\",\"type\":\"double\"},{\"name\":\"b\",\"type\":\"double\"},"
          "{\"name\":\"c\",\"type\":\"double\"}],\"connect.doc\":\"Geometry (LINE)\","
          "\"connect.version\":1,\"connect.name\":\"" GEOMETRY ".Line\"}"},
-    [WF_RECORD_CIRCLE] = {GEOMETRY ".Circle",
-                          "{\"type\":\"record\",\"name\":\"Circle\",\"namespace\":\"" GEOMETRY
-                          "\",\"fields\":[{\"name\":\"center\",\"type\":"}, /* see put_circle() */
+    [WF_RECORD_CIRCLE] = {GEOMETRY ".Circle", CIRCLE_OPEN
+                          "{\"type\":\"record\",\"name\":\"Point\"," POINT_FIELDS CIRCLE_CLOSE},
     [WF_RECORD_GEOMETRY] =
         {GEOMETRY ".Geometry",
          "{\"type\":\"record\",\"name\":\"Geometry\",\"namespace\":\"" GEOMETRY "\","
@@ -63,6 +70,12 @@ static const struct record_text records[] = {
          "{\"name\":\"key\",\"type\":{\"type\":\"int\",\"connect.type\":\"int16\"}},"
          "{\"name\":\"value\",\"type\":\"double\"}]}}}],\"connect.doc\":\"Sparse double vector\","
          "\"connect.version\":1,\"connect.name\":\"io.debezium.data.SparseDoubleVector\"}"},
+    [WF_RECORD_INTERVAL] =
+        {"walferry.Interval",
+         "{\"type\":\"record\",\"name\":\"Interval\",\"namespace\":\"walferry\","
+         "\"fields\":[{\"name\":\"months\",\"type\":\"int\"},"
+         "{\"name\":\"days\",\"type\":\"int\"},{\"name\":\"micros\",\"type\":\"long\"}],"
+         "\"connect.version\":1,\"connect.name\":\"walferry.Interval\"}"},
 };
 
 /* The source record without its opening: the namespace is left out where the enclosing record has
@@ -110,17 +123,38 @@ static void put_prop(struct wf_buf *out, const char *key, const char *value)
     wf_buf_byte(out, '"');
 }
 
-static void put_decimal_params(struct wf_buf *out, const struct wf_avro_type *t)
+void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *value)
 {
-    wf_buf_printf(out, ",\"connect.parameters\":{\"scale\":\"%d\"", t->scale);
-    if (t->precision)
-        wf_buf_printf(out, ",\"connect.decimal.precision\":\"%d\"", t->precision);
+    if (t->nparams < WF_AVRO_PARAMS)
+        t->params[t->nparams++] = (struct wf_avro_param){key, value};
+}
+
+/* `,"connect.parameters":{...}`: a decimal's own, then the others; nothing when there are none. */
+static void put_params(struct wf_buf *out, const struct wf_avro_type *t)
+{
+    const char *comma = "";
+
+    if (!t->decimal && !t->nparams)
+        return;
+    wf_buf_str(out, ",\"connect.parameters\":{");
+    if (t->decimal) {
+        wf_buf_printf(out, "\"scale\":\"%d\"", t->scale);
+        if (t->precision)
+            wf_buf_printf(out, ",\"connect.decimal.precision\":\"%d\"", t->precision);
+        comma = ",";
+    }
+    for (unsigned i = 0; i < t->nparams; i++) {
+        wf_buf_printf(out, "%s\"%s\":\"", comma, t->params[i].key);
+        wf_buf_json(out, t->params[i].value, strlen(t->params[i].value));
+        wf_buf_byte(out, '"');
+        comma = ",";
+    }
     wf_buf_byte(out, '}');
 }
 
 static bool is_bare(const struct wf_avro_type *t, const char *dflt)
 {
-    return !t->connect_name && !t->connect_type && !t->logical && !t->pg_type && !t->param &&
+    return !t->connect_name && !t->connect_type && !t->logical && !t->pg_type && !t->nparams &&
            !t->decimal && !dflt;
 }
 
@@ -129,33 +163,36 @@ const char *wf_schema_record_name(enum wf_avro_record record)
     return records[record].full_name;
 }
 
-/* The rest of a Circle: its center is the one record inside another of the same namespace. */
-static void put_circle(struct wf_buf *out, uint32_t *defined)
+/* The definition, with the column's parameters in front of the record's own connect.name, which is
+ * the last property. */
+static void put_record_text(struct wf_buf *out, const struct wf_avro_type *t, const char *text)
 {
-    if (*defined & 1u << WF_RECORD_POINT)
-        wf_buf_str(out, "\"Point\"");
-    else
-        wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Point\"," POINT_FIELDS);
-    *defined |= 1u << WF_RECORD_POINT;
-    wf_buf_str(out, "},{\"name\":\"radius\",\"type\":\"double\"}],"
-                    "\"connect.doc\":\"Geometry (CIRCLE)\",\"connect.version\":1,"
-                    "\"connect.name\":\"" GEOMETRY ".Circle\"}");
+    static const char name_key[] = ",\"connect.name\":";
+    const char *tail = text;
+
+    for (const char *s = text; (s = strstr(s, name_key)) != NULL; s++)
+        tail = s;
+    wf_buf_put(out, text, (size_t)(tail - text));
+    put_params(out, t);
+    wf_buf_str(out, tail);
 }
 
 static void put_record(struct wf_buf *out, const struct wf_avro_type *t, uint32_t *defined)
 {
     const struct record_text *r = &records[t->record];
+    const char *text = r->text;
     uint32_t bit = 1u << t->record;
 
-    if (*defined & bit) {
-        wf_buf_byte(out, '"');
-        wf_buf_str(out, r->full_name);
-        wf_buf_byte(out, '"');
-    } else {
-        wf_buf_str(out, r->text);
-        if (t->record == WF_RECORD_CIRCLE)
-            put_circle(out, defined);
+    if (t->record == WF_RECORD_CIRCLE) {
+        if (*defined & 1u << WF_RECORD_POINT)
+            text = CIRCLE_OPEN "\"Point\"" CIRCLE_CLOSE;
+        bit |= 1u << WF_RECORD_POINT;
     }
+
+    if (*defined & 1u << t->record)
+        wf_buf_printf(out, "\"%s\"", r->full_name);
+    else
+        put_record_text(out, t, text);
     *defined |= bit;
 }
 
@@ -230,13 +267,7 @@ void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char
                       t->precision ? t->precision : 64);
     if (t->connect_name)
         wf_buf_str(out, ",\"connect.version\":1");
-    if (t->decimal) {
-        put_decimal_params(out, t);
-    } else if (t->param) {
-        wf_buf_printf(out, ",\"connect.parameters\":{\"%s\":\"", t->param);
-        wf_buf_json(out, t->param_value, strlen(t->param_value));
-        wf_buf_str(out, "\"}");
-    }
+    put_params(out, t);
     if (dflt) {
         wf_buf_str(out, ",\"connect.default\":");
         wf_buf_str(out, dflt);

@@ -13,6 +13,7 @@ enum wf_avro_record {
     WF_RECORD_NONE,
     WF_RECORD_VARIABLE_DECIMAL, /* io.debezium.data.VariableScaleDecimal */
     WF_RECORD_POINT,            /* io.debezium.data.geometry.Point */
+    WF_RECORD_INTERVAL,         /* walferry.Interval */
     WF_RECORD_LINE,             /* io.debezium.data.geometry.Line */
     WF_RECORD_CIRCLE,           /* io.debezium.data.geometry.Circle, which holds a Point */
     WF_RECORD_GEOMETRY,         /* io.debezium.data.geometry.Geometry */
@@ -21,6 +22,13 @@ enum wf_avro_record {
 };
 
 struct wf_schema_field;
+
+#define WF_AVRO_PARAMS 5
+
+/* An entry of connect.parameters. */
+struct wf_avro_param {
+    const char *key, *value;
+};
 
 /* The type of a column, without its nullability; a tree. Everything is borrowed. */
 struct wf_avro_type {
@@ -36,8 +44,8 @@ struct wf_avro_type {
     const char *connect_type; /* connect.type; NULL = none */
     const char *logical;      /* logicalType; NULL = none */
     const char *pg_type;      /* walferry.pg.type: what a text stands for; NULL = none */
-    const char *param;        /* the one entry of connect.parameters besides a decimal's; or NULL */
-    const char *param_value;
+    struct wf_avro_param params[WF_AVRO_PARAMS]; /* after a decimal's own, in this order */
+    unsigned nparams;
     bool decimal;  /* scale and precision apply */
     int precision; /* 0 = unknown: written as 64, without the parameter */
     int scale;
@@ -49,6 +57,9 @@ struct wf_schema_field {
     bool nullable;
     const char *dflt; /* JSON text of the default, NULL = none */
 };
+
+/* One more entry of connect.parameters; both texts are borrowed. */
+void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *value);
 
 /**
  * wf_schema_type() - append one type

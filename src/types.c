@@ -82,14 +82,12 @@ static void refine_bits(struct wf_coltype *t, const struct wf_type_in *in)
         return;
     }
     snprintf(t->param, sizeof(t->param), "%d", in->typmod < 0 ? INT32_MAX : in->typmod);
-    t->avro.param = "length";
-    t->avro.param_value = t->param;
+    wf_avro_param_add(&t->avro, "length", t->param);
 }
 
 static void refine_enum(struct wf_coltype *t, const struct wf_type_in *in)
 {
-    t->avro.param = "allowed";
-    t->avro.param_value = in->enum_labels;
+    wf_avro_param_add(&t->avro, "allowed", in->enum_labels);
 }
 
 static void refine_text(struct wf_coltype *t, const struct wf_type_in *in)
@@ -267,9 +265,10 @@ static const struct wf_type enum_type = {.name = "enum",
                                          .call = "",
                                          .note = "labels in sort order in `allowed`"};
 static const struct wf_type text_type = {
-    .name = "any other, arrays",
+    .name = "any other",
     TEXT,
     .refine = refine_text,
+    .extra = true,
     .note = "the server's text, the type's name in `walferry.pg.type`; announced in the log"};
 
 static const struct wf_type *find_row(const struct wf_type_in *in)
@@ -301,6 +300,10 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
                              .room = row->room,
                              .room_per_byte = row->room_per_byte,
                              .zero = row->zero,
+                             .toast = row->toast,
+                             .placeholder = in->modes && in->modes->placeholder
+                                                ? in->modes->placeholder
+                                                : WF_TOAST_PLACEHOLDER,
                              .row = row,
                              .avro = row->avro};
     if (row->refine)
@@ -354,23 +357,63 @@ bool wf_type_put_zero(const struct wf_coltype *t, struct wf_buf *out)
 {
     enum wf_conv_why why;
 
-    if (!is_string(t))
+    if (t->zero_pg || !is_string(t))
         return wf_type_put(t, t->zero, strlen(t->zero), out, &why);
     put_string(t->zero, out);
     return !out->failed;
 }
 
+/* A map of the placeholder to itself, as JSON. */
+static bool put_toast_json(const struct wf_coltype *t, struct wf_buf *out)
+{
+    size_t n = strlen(t->placeholder);
+    struct wf_buf json;
+    bool ok;
+
+    wf_buf_init(&json, 64 + n * 12);
+    for (unsigned i = 0; i < 2; i++) {
+        wf_buf_str(&json, i ? ":\"" : "{\"");
+        wf_buf_json(&json, t->placeholder, n);
+        wf_buf_byte(&json, '"');
+    }
+    wf_buf_str(&json, "}");
+    wf_buf_byte(&json, '\0');
+    if (!json.failed)
+        put_string((const char *)json.data, out);
+    ok = !json.failed && !out->failed;
+    wf_buf_deinit(&json);
+    return ok;
+}
+
+/* The placeholder's bytes through the converter, which reads a bytea. */
+static bool put_toast_bytea(const struct wf_coltype *t, struct wf_buf *out)
+{
+    size_t n = strlen(t->placeholder);
+    enum wf_conv_why why;
+    struct wf_buf text;
+    bool ok;
+
+    wf_buf_init(&text, 16 + n * 2);
+    wf_buf_str(&text, "\\x");
+    for (size_t i = 0; i < n; i++)
+        wf_buf_printf(&text, "%02x", (unsigned char)t->placeholder[i]);
+    ok = !text.failed && wf_type_put(t, (const char *)text.data, text.len, out, &why);
+    wf_buf_deinit(&text);
+    return ok;
+}
+
 bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out)
 {
-    if (t->avro.items)
-        return wf_items_put_toast(t, out);
-    switch (t->row->toast) {
+    switch (t->toast) {
     case WF_TOAST_TEXT:
-        put_string(WF_TOAST_PLACEHOLDER, out);
+        put_string(t->placeholder, out);
         return !out->failed;
     case WF_TOAST_JSON:
-        put_string("{\"" WF_TOAST_PLACEHOLDER "\":\"" WF_TOAST_PLACEHOLDER "\"}", out);
-        return !out->failed;
+        return put_toast_json(t, out);
+    case WF_TOAST_CONV:
+        return put_toast_bytea(t, out);
+    case WF_TOAST_ITEMS:
+        return wf_items_put_toast(t, out);
     default:
         return false;
     }

@@ -57,6 +57,7 @@ enum wf_toast {
     WF_TOAST_NONE,  /* no value of the Avro type could mark it */
     WF_TOAST_TEXT,  /* string or bytes: the placeholder itself */
     WF_TOAST_JSON,  /* {"placeholder":"placeholder"} */
+    WF_TOAST_CONV,  /* the placeholder's bytes as the converter shows a bytea */
     WF_TOAST_ITEMS, /* an array of it, by the element's type */
 };
 
@@ -79,6 +80,7 @@ struct wf_type {
     enum wf_dflt dflt;
     const char *zero; /* unknown NOT NULL column of a delete; strings as such, others as PG text */
     const char *call; /* PG text that stands for a function call as default */
+    bool extra;       /* Debezium has no such type: text or left out, by modes->unknown */
     const char *note; /* for docs/types.md */
 };
 
@@ -93,12 +95,16 @@ struct wf_type_in {
     const struct wf_type_modes *modes; /* NULL = profile debezium's */
     const struct wf_type_in *sub; /* an array's element (1), a composite's fields, NULL = unknown */
     uint16_t nsub;
-    char kind;              /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
-    const char *field_name; /* as a composite's field: PostgreSQL's name */
-    const char *schema;     /* of a composite: part of its record's name */
-    char delim;             /* as an array's element: pg_type.typdelim, 0 = by its type */
-    bool domain;            /* as an array's element: a domain over the rest */
+    char kind;               /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
+    const char *field_name;  /* as a composite's field, or to propagate: PostgreSQL's name */
+    bool propagate;          /* tell the column's type in __debezium.source.column.* parameters */
+    const char *source_type; /* its name there when it is not `name`: a domain's, "serial" */
+    const char *schema;      /* of a composite: part of its record's name */
+    char delim;              /* as an array's element: pg_type.typdelim, 0 = by its type */
+    bool domain;             /* as an array's element: a domain over the rest */
 };
+
+#define WF_SOURCE_TYPE_MAX 72 /* bytes of a type's name and the end: NAMEDATALEN is 64 */
 
 /* A type as it is used by one column. Never moves: avro may point into it. */
 struct wf_coltype {
@@ -107,12 +113,16 @@ struct wf_coltype {
     int32_t arg; /* decimals: scale; zoned times: fraction digits; arrays: delimiter */
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
+    bool zero_pg;     /* it is PG text even where the Avro type is a string */
+    enum wf_toast toast;
+    const char *placeholder; /* for an unsent value */
     struct wf_avro_type avro;
-    char param[12];         /* storage of avro.param_value */
+    char param[12]; /* storage of avro.params, as the next two lines */
+    char source_type[WF_SOURCE_TYPE_MAX];
+    char source_length[12], source_scale[12];
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
     bool optional;                  /* nullable in the schema even where the column is NOT NULL */
-    const char *placeholder;        /* of arrays and maps, for elements of an unsent value */
     struct wf_schema_field *fields; /* a composite's, storage of avro.fields; owned */
     char *names;                    /* and of their names; owned */
 };

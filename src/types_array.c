@@ -290,8 +290,7 @@ static uint32_t per_byte(const struct wf_coltype *e)
 static const struct wf_type array_row = {
     .name = "array", .avro = {.base = "array"}, .zero = "{}", .toast = WF_TOAST_ITEMS};
 
-static void become_array(struct wf_coltype *t, const struct wf_type_in *in,
-                         const struct wf_type_in *el, bool items_nullable)
+static void become_array(struct wf_coltype *t, const struct wf_type_in *el, bool items_nullable)
 {
     struct wf_coltype *e = t->sub;
 
@@ -301,13 +300,15 @@ static void become_array(struct wf_coltype *t, const struct wf_type_in *in,
     t->arg = el->delim ? el->delim : el->oid == OID_BOX ? ';' : ',';
     t->avro.items = &e->avro;
     t->avro.items_nullable = items_nullable;
-    t->placeholder = in->modes ? in->modes->placeholder : WF_TOAST_PLACEHOLDER;
+    t->toast = WF_TOAST_ITEMS;
+    t->placeholder = e->placeholder;
 }
 
 /* A bit array is a single Bits in Debezium's schema, and never has a value. */
 static void become_bits(struct wf_coltype *t)
 {
     t->conv = refuse;
+    t->toast = WF_TOAST_NONE;
     t->room = WF_LONG_ROOM;
     t->zero = "";
     t->avro = t->sub->avro;
@@ -339,7 +340,7 @@ bool wf_array_resolve(struct wf_coltype *t, const struct wf_type_in *in, enum wf
         return true;
     t->nsub = 1;
     *out = wf_type_resolve(t->sub, &el);
-    become_array(t, in, &el, !strict || (*out == WF_RESOLVED && !el.enum_labels));
+    become_array(t, &el, !strict || !(t->sub->row->extra || el.enum_labels));
     if (strict && debezium_omits(&el))
         *out = WF_RESOLVED_OMIT;
     if (strict && t->sub->row->oid == OID_BIT)

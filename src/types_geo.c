@@ -317,6 +317,8 @@ static void become_text(struct wf_coltype *t)
     t->conv = wf_conv_text;
     t->room = WF_LONG_ROOM;
     t->room_per_byte = 1;
+    t->toast = WF_TOAST_TEXT;
+    t->zero = "";
 }
 
 /* Debezium's builders of these make a column nullable whatever the table says. */

@@ -140,7 +140,7 @@ void wf_refine_hstore(struct wf_coltype *t, const struct wf_type_in *in)
     t->room = 2 * WF_LONG_ROOM;
     t->room_per_byte = 2;
     t->zero = "";
-    t->placeholder = in->modes->placeholder;
+    t->toast = WF_TOAST_ITEMS;
 }
 
 /* ---- choosing the form ---- */
@@ -267,7 +267,7 @@ bool wf_record_resolve(struct wf_coltype *t, const struct wf_type_in *in, enum w
     if (in->kind != 'c' || !in->nsub || wf_type_profile(in) == WF_PROFILE_STRICT)
         return false;
     *t = (struct wf_coltype){
-        .row = &record_row, .avro = record_row.avro, .conv = wf_conv_record};
+        .row = &record_row, .avro = record_row.avro, .conv = wf_conv_record, .toast = WF_TOAST_NONE};
     t->sub = calloc(in->nsub, sizeof(*t->sub));
     t->fields = calloc(in->nsub, sizeof(*t->fields));
     *out = WF_RESOLVED_MEMORY;
