@@ -114,6 +114,15 @@ void wf_name_avro(struct wf_buf *out, const char *s, bool field, enum wf_name_mo
         put_avro(out, s, field);
 }
 
+uint32_t wf_name_hash(const char *s)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *s; s++)
+        hash = (hash ^ (unsigned char)*s) * 16777619u;
+    return hash;
+}
+
 enum placeholder { PH_NONE, PH_PREFIX, PH_SCHEMA, PH_TABLE };
 
 /* The placeholder at @s and its length; PH_NONE and 1 for plain text. */

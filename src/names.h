@@ -21,6 +21,9 @@
  */
 void wf_name_avro(struct wf_buf *out, const char *s, bool field, enum wf_name_mode mode);
 
+/* FNV-1a of a name: the same at every start. */
+uint32_t wf_name_hash(const char *s);
+
 /**
  * wf_topic_make() - expand a topic template
  * @tmpl:  text with {prefix}, {schema}, {table}, checked when the configuration was read; each

@@ -10,6 +10,7 @@
 #include "pattern.h"
 #include "profile.h"
 #include "select.h"
+#include "type_tree.h"
 #include "types_conv.h"
 
 #define VALUE_MAX (1u << 20) /* constants of one column: placeholder, default */
@@ -79,6 +80,23 @@ static const char *source_type(const struct wf_catalog_col *cc)
     }
 }
 
+/* What an array or composite is made of. Return: false when memory is out. */
+static bool add_parts(struct wf_plan_col *pc, const struct wf_catalog_col *cc,
+                      struct wf_type_in *in)
+{
+    in->kind = cc && strchr("crm", cc->base_typtype) && cc->base_typtype ? cc->base_typtype : 'b';
+    if (!cc || !cc->tree)
+        return true;
+    pc->tree = wf_type_tree_new(cc->tree);
+    if (!pc->tree)
+        return false;
+    in->kind = pc->tree->kind;
+    in->schema = pc->tree->schema;
+    in->sub = pc->tree->sub;
+    in->nsub = pc->tree->nsub;
+    return true;
+}
+
 static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
                          const struct wf_catalog_col *cc, const struct wf_type_modes *modes,
                          bool propagate)
@@ -103,6 +121,8 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
         if (!pc->labels)
             return false;
     }
+    if (!add_parts(pc, cc, &in))
+        return false;
     resolved = wf_type_resolve(&pc->type, &in);
     pc->as_text = resolved == WF_RESOLVED_TEXT;
     pc->omit = resolved == WF_RESOLVED_OMIT;
@@ -194,18 +214,17 @@ static bool compile_col(struct wf_plan_col *pc, struct compiler *k, uint16_t i)
         !resolve_type(pc, rc, cc, &k->modes, tells_type(k, rc->name)) || !select_col(pc, k) ||
         !compile_constants(pc, shows_default && !pc->mask ? cc->dflt : NULL, k->scratch))
         return false;
-    set_nullable(pc, !not_null);
+    pc->filled = not_null && pc->type.optional;
+    set_nullable(pc, !not_null || pc->type.optional);
     return true;
 }
 
-/* `_` and four digits of a hash (FNV-1a) of PostgreSQL's name: the same at every start. */
+/* `_` and four digits of a hash of PostgreSQL's name. */
 static bool suffix_field(struct wf_plan_col *pc)
 {
-    uint32_t hash = 2166136261u;
+    uint32_t hash = wf_name_hash(pc->name);
     char *field;
 
-    for (const char *s = pc->name; *s; s++)
-        hash = (hash ^ (unsigned char)*s) * 16777619u;
     if (asprintf(&field, "%s_%04x", pc->field, (hash >> 16 ^ hash) & 0xffff) < 0)
         return false;
     free(pc->field);
@@ -506,6 +525,7 @@ void wf_plan_free(void *arg)
         free(pc->dflt);
         free(pc->pg_type);
         free(pc->labels);
+        free(pc->tree);
     }
     free(plan->table.data);
     free(plan->topic);

@@ -36,6 +36,8 @@ struct wf_plan_col {
     char *dflt;                 /* JSON, NULL = none */
     char *pg_type;              /* storage of type.avro.pg_type */
     char *labels;               /* storage of type.avro.params */
+    struct wf_type_in *tree;    /* storage of what an array's or composite's type points to */
+    bool filled;                /* NOT NULL in the table, though nullable in the schema */
 };
 
 struct wf_plan {

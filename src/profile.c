@@ -64,6 +64,7 @@ struct wf_type_modes wf_profile_modes(const struct wf_format_conf *conf)
         .binary = conf->binary_mode,
         .array = conf->array_mode,
         .lossy = conf->lossy_mode,
+        .names = conf->name_mode,
         .unknown = conf->unknown_mode == WF_UNKNOWN_AUTO ? dflt->unknown
                                                          : conf->unknown_mode == WF_UNKNOWN_ON,
         .money_digits = (int)conf->money_digits,

@@ -40,10 +40,16 @@ static const char *const why_texts[] = {
     [WF_CONV_SPECIAL] = "NaN or infinity has no place in the column's Avro type; hint: a mode that "
                         "writes text (docs/types.md), or "
                         "format.event_converting_failure_handling_mode: warn",
+    [WF_CONV_SHAPE] = "an array of more than one dimension; hint: format.array_handling_mode: "
+                      "string",
+    [WF_CONV_NULL] = "the column's Avro type has no place for this array or a NULL in it; hint: "
+                     "another format.profile, or format.array_handling_mode: string",
 };
 static const char *const why_codes[] = {[WF_CONV_BAD] = "value_invalid",
                                         [WF_CONV_RANGE] = "value_range",
-                                        [WF_CONV_SPECIAL] = "value_special"};
+                                        [WF_CONV_SPECIAL] = "value_special",
+                                        [WF_CONV_SHAPE] = "array_shape",
+                                        [WF_CONV_NULL] = "value_null"};
 
 /* A value that cannot be written: stop, or null with a warning when the user chose that. */
 static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan *plan, uint16_t col,
@@ -223,7 +229,8 @@ enum wf_rc wf_row_put_old(const struct wf_change *c, struct wf_buf *out, struct 
         if (pc->omit)
             continue;
         if (!pc->identity && pc->nullable) {
-            wf_buf_byte(out, pc->null_branch);
+            wf_buf_byte(out, pc->filled ? pc->value_branch : pc->null_branch);
+            wf_buf_put(out, pc->fill.data, pc->filled ? pc->fill.len : 0);
         } else if (!pc->identity) {
             wf_buf_put(out, pc->fill.data, pc->fill.len);
         } else {

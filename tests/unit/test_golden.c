@@ -96,17 +96,13 @@ struct change {
 #define DBZ(x) "\"connect.name\":\"io.debezium." x "\""
 #define TS_NS ",{\"name\":\"ts_ns\",\"type\":[\"null\",\"long\"],\"default\":null}"
 
-/* The documented differences of the profile, and text for the arrays of these tables. */
+/* The documented differences of the profile. */
 static const struct change documented[] = {
     {TS_NS, ""},
     {DBZ("time.MicroTime") "}", DBZ("time.MicroTime") ",\"logicalType\":\"time-micros\"}"},
     {DBZ("time.MicroTimestamp") "}",
      DBZ("time.MicroTimestamp") ",\"logicalType\":\"local-timestamp-micros\"}"},
     {DBZ("data.Uuid") "}", DBZ("data.Uuid") ",\"logicalType\":\"uuid\"}"},
-    {"{\"type\":\"array\",\"items\":[\"null\",\"int\"]}",
-     "{\"type\":\"string\",\"walferry.pg.type\":\"int4[]\"}"},
-    {"{\"type\":\"array\",\"items\":[\"null\",\"string\"]}",
-     "{\"type\":\"string\",\"walferry.pg.type\":\"text[]\"}"},
 };
 
 /* @in with every change applied; the caller frees it. */
