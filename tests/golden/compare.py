@@ -396,7 +396,10 @@ def _trimmed(records: Sequence[Record]) -> list[Record]:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A difference we mean to have. Patterns are those of fnmatch; `count` None is any number but 0."""
+    """A difference we mean to have. Patterns are those of fnmatch, with "|" between several.
+
+    `count` None is any number but 0, unless it depends on `timing`: then it may be 0 too.
+    """
 
     reason: str
     where: str
@@ -406,6 +409,7 @@ class Accepted:
     golden: str = "*"
     ours: str = "*"
     count: int | None = None
+    timing: bool = False
 
     def explains(self, d: Difference) -> bool:
         """Whether the difference is of this kind."""
@@ -431,7 +435,7 @@ class Verdict:
                 self._explained.append((difference, row))
             else:
                 self.unexplained.append(difference)
-        self.idle = [row for row in accepted if not self.explained[row]]
+        self.idle = [row for row in accepted if not self.explained[row] and not row.timing]
         self.miscounted = [
             row for row in accepted if row.count is not None and self.explained[row] not in (0, row.count)
         ]

@@ -101,6 +101,7 @@ def test_a_reason_without_a_difference_fails_as_a_difference_without_a_reason_do
     assert Verdict([tally], [row]).good
     assert not Verdict([tally], []).good
     assert not Verdict([tally], [row, Accepted("never", "value.after.b")]).good
+    assert Verdict([tally], [row, Accepted("now and then", "value.after.b", timing=True)]).good
     assert not Verdict([tally], [Accepted("twice", "value.after.a", count=2)]).good
 
 
