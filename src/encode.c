@@ -90,11 +90,19 @@ enum wf_rc wf_encoder_room(struct wf_encoder *e, uint32_t n, struct wf_err *err)
 {
     if (n <= e->ev_cap)
         return WF_OK;
-    if (!grow(&e->ev, n, sizeof(*e->ev)) || !grow(&e->spans, n, sizeof(*e->spans)) ||
-        !grow(&e->collections, n, sizeof(*e->collections)))
+    if (!grow(&e->ev, n, sizeof(*e->ev)) || !grow(&e->spans, n, sizeof(*e->spans)))
         return wf_encode_no_memory(err);
     e->ev_cap = n;
     return WF_OK;
+}
+
+void wf_put_single_frame(struct wf_buf *b, uint64_t fingerprint)
+{
+    unsigned char frame[WF_FRAME_MAX] = {0xc3, 0x01};
+
+    for (unsigned i = 0; i < 8; i++)
+        frame[2 + i] = (unsigned char)(fingerprint >> (8 * i));
+    wf_buf_put(b, frame, sizeof(frame));
 }
 
 enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *conf,
@@ -143,7 +151,6 @@ void wf_encoder_free(struct wf_encoder *e)
     wf_streams_free(e->streams);
     free(e->ev);
     free(e->spans);
-    free(e->collections);
     free(e->announced);
     free(e);
 }
@@ -276,6 +283,12 @@ size_t wf_encoder_streams(struct wf_encoder *e, const struct wf_change *c, struc
     }
 }
 
+bool wf_encoder_is_ready(const struct wf_encoder *e, const struct wf_change *c)
+{
+    return c->rel && c->rel->plan && stream_of(c->rel)->ready &&
+           (!e->transaction || e->transaction->ready);
+}
+
 void wf_encoder_unready(struct wf_encoder *e)
 {
     wf_streams_unready(e->streams);
@@ -374,8 +387,8 @@ bool wf_encoder_ends(const struct wf_encoder *e)
 }
 
 /* The transaction's BEGIN, before its first event; the table's counter. */
-static enum wf_rc note_transaction(struct wf_encoder *e, const struct wf_change *c,
-                                   struct wf_err *err)
+static __attribute__((noinline)) enum wf_rc
+note_transaction(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err)
 {
     struct wf_plan *plan = c->rel ? c->rel->plan : NULL;
 
@@ -385,16 +398,22 @@ static enum wf_rc note_transaction(struct wf_encoder *e, const struct wf_change 
     return e->counts.begun || c->kind == WF_CHANGE_COMMIT ? WF_OK : wf_encode_begin(e, c, err);
 }
 
-/* All events are there: they count. */
-static void keep_counts(struct wf_encoder *e, const struct wf_change *c)
+/* All events are there: the tables' counters, too, take them. */
+static __attribute__((noinline)) void count_by_table(struct wf_encoder *e,
+                                                     const struct wf_change *c)
 {
-    e->counts.events += e->counted;
-    if (!e->conf->transactions || !c->txn)
-        return;
+    struct wf_collection *of = e->counts.collections;
+    const struct wf_plan *plan = c->rel ? c->rel->plan : NULL;
+
     e->counts.begun = c->kind != WF_CHANGE_COMMIT;
-    for (uint32_t i = 0; i < e->nev; i++)
-        if (e->collections[i] != UINT32_MAX)
-            e->counts.collections[e->collections[i]].events++;
+    if (plan)
+        of[plan->collection].events += e->counted;
+    if (c->kind == WF_CHANGE_MESSAGE)
+        of[e->messages].events++;
+    for (uint32_t i = 0; c->kind == WF_CHANGE_TRUNCATE && i < c->truncate.nrels; i++) {
+        plan = c->truncate.rels[i]->plan;
+        of[plan->collection].events++;
+    }
 }
 
 static inline enum wf_rc encode_change(struct wf_encoder *e, const struct wf_change *c,
@@ -429,14 +448,18 @@ enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t no
     start(e);
     if (!wf_envelope_begin(&e->envelope, c->txn, now_us))
         return wf_encode_no_memory(err);
-    if (e->conf->transactions && c->txn)
+    if (__builtin_expect(e->transaction && c->txn, 0))
         rc = note_transaction(e, c, err);
     if (rc == WF_OK)
         rc = encode_change(e, c, err);
     if (rc == WF_OK)
         rc = finish(e, c, out, err);
-    if (rc == WF_OK)
-        keep_counts(e, c);
+    if (rc == WF_OK) {
+        e->counts.events += e->counted;
+        if (__builtin_expect(e->transaction && c->txn, 0))
+            count_by_table(e, c);
+        return rc;
+    }
     if (rc == WF_AGAIN) { /* the plan was relaxed */
         rc = attach_stream(e, c->rel->plan, c->rel, err);
         return rc == WF_OK ? WF_AGAIN : rc;

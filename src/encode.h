@@ -49,6 +49,9 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
 size_t wf_encoder_streams(struct wf_encoder *e, const struct wf_change *c, struct wf_stream **out,
                           size_t max);
 
+/* Whether all of this is done for a row's change: plan and streams are there and ready. */
+bool wf_encoder_is_ready(const struct wf_encoder *e, const struct wf_change *c);
+
 /* A transaction begins: its events are numbered from 1. */
 void wf_encoder_begin(struct wf_encoder *e);
 /* Whether the open transaction's COMMIT has events of its own. */

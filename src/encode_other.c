@@ -53,9 +53,9 @@ enum wf_rc wf_encode_truncate(struct wf_encoder *e, const struct wf_change *c, s
         p = e->value.data + e->value.len;
         p = in_topic ? put_debezium_truncate(e, c, plan, p) : put_truncate(e, c, plan, p);
         e->value.len = (size_t)(p - e->value.data);
-        wf_headers_give(&e->headers, wf_add_event(e, c, stream, 't', WF_NO_BYTES, value),
-                        WF_KEY_HEADER_NONE);
-        wf_count_event(e, plan->collection);
+        wf_add_event(e, c, stream, 't', WF_NO_BYTES, value,
+                     wf_headers_of(&e->headers, WF_KEY_HEADER_NONE));
+        e->counted++;
     }
     return rc;
 }
@@ -66,11 +66,10 @@ enum wf_rc wf_encode_message(struct wf_encoder *e, const struct wf_change *c, st
     static const unsigned char no_table[] = {0, 0}; /* schema "", table "" */
     size_t prefix_len = strlen(c->message.prefix), key = e->key.len, value = e->value.len;
     bool counts = c->txn && e->conf->transactions;
-    uint32_t collection = UINT32_MAX;
     unsigned char *p;
 
     if (counts &&
-        wf_txn_counts_of(&e->counts, NULL, "LOGICAL_DECODING_MESSAGE", &collection) == UINT32_MAX)
+        wf_txn_counts_of(&e->counts, NULL, "LOGICAL_DECODING_MESSAGE", &e->messages) == UINT32_MAX)
         return wf_encode_no_memory(err);
     wf_put_key_frame(e, e->message);
     wf_put_value_frame(e, e->message);
@@ -87,15 +86,14 @@ enum wf_rc wf_encode_message(struct wf_encoder *e, const struct wf_change *c, st
     p = wf_envelope_now_ms(&e->envelope, p);
     p = wf_envelope_source(&e->envelope, p, no_table, sizeof(no_table), c->lsn);
     if (counts)
-        p = wf_encode_block(e, c, collection, p);
+        p = wf_encode_block(e, c, e->messages, p);
     *p++ = 2;
     p = wf_put_bytes(p, c->message.prefix, prefix_len);
     *p++ = 2;
     p = wf_put_bytes(p, c->message.content, c->message.len);
     e->value.len = (size_t)(p - e->value.data);
-    wf_add_event(e, c, e->message, 'm', key, value);
-    if (c->txn)
-        wf_count_event(e, collection);
+    wf_add_event(e, c, e->message, 'm', key, value, WF_NO_HEADERS);
+    e->counted += c->txn != NULL;
     return WF_OK;
 }
 
@@ -154,7 +152,7 @@ static enum wf_rc boundary(struct wf_encoder *e, const struct wf_change *c, uint
     }
     p = wf_put_long(p, us / 1000 - (us % 1000 < 0));
     e->value.len = (size_t)(p - e->value.data);
-    wf_add_event(e, c, e->transaction, end ? 'e' : 'b', key, value);
+    wf_add_event(e, c, e->transaction, end ? 'e' : 'b', key, value, WF_NO_HEADERS);
     return WF_OK;
 }
 
@@ -180,6 +178,6 @@ enum wf_rc wf_encode_heartbeat(struct wf_encoder *e, const struct wf_change *c, 
         return wf_encode_no_memory(err);
     e->key.len = (size_t)(wf_put_bytes(e->key.data + e->key.len, name, strlen(name)) - e->key.data);
     e->value.len = (size_t)(wf_put_long(e->value.data + e->value.len, us / 1000) - e->value.data);
-    wf_add_event(e, c, e->heartbeat, 'h', 0, 0);
+    wf_add_event(e, c, e->heartbeat, 'h', 0, 0, WF_NO_HEADERS);
     return WF_OK;
 }

@@ -29,10 +29,10 @@ struct wf_encoder {
     struct wf_headers headers;
     struct wf_txn_counts counts; /* of the open transaction */
     uint32_t counted;            /* events of this change that count, so far */
+    uint32_t messages;           /* the counter of messages */
     struct wf_buf key, value, json;
     struct wf_event *ev;
     struct wf_span *spans;
-    uint32_t *collections; /* index into counts.collections, UINT32_MAX = not counted */
     uint32_t nev, ev_cap;
     uint32_t *announced; /* type oids carried as text */
     uint32_t nannounced;
@@ -42,6 +42,10 @@ struct wf_encoder {
 
 /* Make room for @n events. */
 enum wf_rc wf_encoder_room(struct wf_encoder *e, uint32_t n, struct wf_err *err);
+
+/* Append C3 01 and the fingerprint, little endian (Avro specification, "Single object encoding").
+ */
+void wf_put_single_frame(struct wf_buf *b, uint64_t fingerprint);
 
 /* encode_row.c */
 enum wf_rc wf_encode_insert(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err);
@@ -67,17 +71,14 @@ static inline enum wf_rc wf_encode_no_memory(struct wf_err *err)
 static inline void wf_put_frame(const struct wf_encoder *e, struct wf_buf *b, int32_t id,
                                 uint64_t fingerprint)
 {
-    const uint32_t v = (uint32_t)id;
-    const unsigned char confluent[] = {0, (unsigned char)(v >> 24), (unsigned char)(v >> 16),
-                                       (unsigned char)(v >> 8), (unsigned char)v};
-    unsigned char single[WF_FRAME_MAX] = {0xc3, 0x01};
-
     if (__builtin_expect(e->framing == WF_FRAME_CONFLUENT, 1)) {
-        wf_buf_put(b, confluent, sizeof(confluent));
+        const uint32_t v = (uint32_t)id;
+        const unsigned char frame[] = {0, (unsigned char)(v >> 24), (unsigned char)(v >> 16),
+                                       (unsigned char)(v >> 8), (unsigned char)v};
+
+        wf_buf_put(b, frame, sizeof(frame));
     } else if (e->framing == WF_FRAME_SINGLE_OBJECT) {
-        for (unsigned i = 0; i < 8; i++)
-            single[2 + i] = (unsigned char)(fingerprint >> (8 * i));
-        wf_buf_put(b, single, sizeof(single));
+        wf_put_single_frame(b, fingerprint);
     }
 }
 
@@ -99,34 +100,25 @@ static inline size_t wf_frame_len(const struct wf_encoder *e)
 }
 
 /* Another event of @stream whose key and value start at these offsets and end where the buffers
- * end. It does not count yet. */
-static inline struct wf_event *wf_add_event(struct wf_encoder *e, const struct wf_change *c,
-                                            struct wf_stream *stream, char op, size_t key,
-                                            size_t value)
+ * end. It does not count yet. @headers: the set it gets. */
+static inline void wf_add_event(struct wf_encoder *e, const struct wf_change *c,
+                                struct wf_stream *stream, char op, size_t key, size_t value,
+                                struct wf_header_set headers)
 {
     struct wf_event *ev = &e->ev[e->nev];
 
     e->spans[e->nev] = (struct wf_span){key, value};
-    e->collections[e->nev] = UINT32_MAX;
     e->nev++;
     ev->stream = stream;
     ev->key = ev->value = NULL;
     ev->key_len = key == WF_NO_BYTES ? 0 : e->key.len - key;
     ev->value_len = value == WF_NO_BYTES ? 0 : e->value.len - value;
-    ev->headers = NULL;
-    ev->nheaders = 0;
+    ev->headers = headers.first;
+    ev->nheaders = headers.n;
     ev->tag = 0;
     ev->lsn = c->lsn;
     ev->ts_us = c->txn ? c->txn->commit_us : e->envelope.now.us;
     ev->op = op;
-    return ev;
-}
-
-/* The last event counts, for @collection (UINT32_MAX: in all only). */
-static inline void wf_count_event(struct wf_encoder *e, uint32_t collection)
-{
-    e->collections[e->nev - 1] = collection;
-    e->counted++;
 }
 
 #endif

@@ -67,9 +67,9 @@ static unsigned char *put_flat(const struct wf_change *c, char op, unsigned char
     return p;
 }
 
-/* source, transaction, op, ts_ms, ts_us, or what the profile has instead */
-static inline enum wf_rc put_end(struct wf_encoder *e, const struct wf_change *c, char op,
-                                 struct wf_err *err)
+/* What profiles native and row have in place of Debezium's source block and clock. */
+static __attribute__((noinline)) enum wf_rc
+put_own_end(struct wf_encoder *e, const struct wf_change *c, char op, struct wf_err *err)
 {
     const struct wf_plan *plan = c->rel->plan;
     unsigned char *p;
@@ -77,34 +77,42 @@ static inline enum wf_rc put_end(struct wf_encoder *e, const struct wf_change *c
     if (!wf_buf_reserve(&e->value, wf_envelope_room(&e->envelope, plan->table.len)))
         return wf_row_too_large(c->rel->schema, c->rel->name, err);
     p = e->value.data + e->value.len;
-    if (__builtin_expect(e->rules->shape == WF_SHAPE_DEBEZIUM, 1)) {
-        p = wf_envelope_source(&e->envelope, p, plan->table.data, plan->table.len, c->lsn);
-        if (e->conf->transactions)
-            p = wf_encode_block(e, c, plan->collection, p);
-        *p++ = 2;
-        *p++ = (unsigned char)op;
-        p = wf_envelope_now(&e->envelope, p);
-    } else if (e->rules->shape == WF_SHAPE_NATIVE) {
-        p = put_native(e, c, op, p);
-    } else {
-        p = put_flat(c, op, p);
-    }
+    p = e->rules->shape == WF_SHAPE_NATIVE ? put_native(e, c, op, p) : put_flat(c, op, p);
     e->value.len = (size_t)(p - e->value.data);
-    if (__builtin_expect(plan->mark_unsent, 0))
+    if (plan->mark_unsent)
         put_unsent(e, plan);
     return WF_OK;
 }
 
-/* The rows; @mark may be NULL. */
-static inline enum wf_rc put_rows(struct wf_encoder *e, const struct wf_change *c,
-                                  const struct part *part, struct wf_row_mark *mark,
-                                  struct wf_err *err)
+/* source, transaction, op, ts_ms, ts_us, or what the profile has instead */
+static inline __attribute__((always_inline)) enum wf_rc
+put_end(struct wf_encoder *e, const struct wf_change *c, char op, struct wf_err *err)
+{
+    const struct wf_plan *plan = c->rel->plan;
+    unsigned char *p;
+
+    if (__builtin_expect(e->rules->shape != WF_SHAPE_DEBEZIUM, 0))
+        return put_own_end(e, c, op, err);
+    if (!wf_buf_reserve(&e->value, wf_envelope_room(&e->envelope, plan->table.len)))
+        return wf_row_too_large(c->rel->schema, c->rel->name, err);
+    p = wf_envelope_source(&e->envelope, e->value.data + e->value.len, plan->table.data,
+                           plan->table.len, c->lsn);
+    if (__builtin_expect(e->conf->transactions, 0))
+        p = wf_encode_block(e, c, plan->collection, p);
+    *p++ = 2;
+    *p++ = (unsigned char)op;
+    p = wf_envelope_now(&e->envelope, p);
+    e->value.len = (size_t)(p - e->value.data);
+    return WF_OK;
+}
+
+/* Both rows of an envelope, or the one that a flat row shows. */
+static enum wf_rc put_rows(struct wf_encoder *e, const struct wf_change *c, const struct part *part,
+                           struct wf_err *err)
 {
     bool flat = e->rules->shape == WF_SHAPE_ROW;
-    struct wf_plan *plan = c->rel->plan;
     enum wf_rc rc = WF_OK;
 
-    plan->nunsent = 0;
     if (!flat)
         wf_buf_byte(&e->value, part->before ? 2 : 0);
     if (part->before && (!flat || !part->after))
@@ -112,7 +120,7 @@ static inline enum wf_rc put_rows(struct wf_encoder *e, const struct wf_change *
     if (!flat)
         wf_buf_byte(&e->value, part->after ? 2 : 0);
     if (rc == WF_OK && part->after)
-        rc = wf_row_put(c, c->new_row, &e->value, mark, err);
+        rc = wf_row_put(c, c->new_row, &e->value, NULL, err);
     return rc;
 }
 
@@ -120,18 +128,19 @@ static inline enum wf_rc put_rows(struct wf_encoder *e, const struct wf_change *
 static enum wf_rc row_event(struct wf_encoder *e, const struct wf_change *c, size_t key,
                             struct part part, enum wf_key_header header, struct wf_err *err)
 {
-    const struct wf_plan *plan = c->rel->plan;
+    struct wf_plan *plan = c->rel->plan;
     size_t value = e->value.len;
     enum wf_rc rc;
 
     wf_put_value_frame(e, plan->stream);
-    rc = put_rows(e, c, &part, NULL, err);
+    plan->nunsent = 0;
+    rc = put_rows(e, c, &part, err);
     if (rc == WF_OK)
         rc = put_end(e, c, part.op, err);
     if (rc != WF_OK)
         return rc;
-    wf_headers_give(&e->headers, wf_add_event(e, c, plan->stream, part.op, key, value), header);
-    wf_count_event(e, plan->collection);
+    wf_add_event(e, c, plan->stream, part.op, key, value, wf_headers_of(&e->headers, header));
+    e->counted++;
     return WF_OK;
 }
 
@@ -149,9 +158,9 @@ static enum wf_rc delete_events(struct wf_encoder *e, const struct wf_change *c,
         rc = row_event(e, c, key, (struct part){.before = true, .op = 'd'}, header, err);
     if (rc != WF_OK || !tombstone)
         return rc;
-    wf_headers_give(&e->headers, wf_add_event(e, c, plan->stream, 'x', key, WF_NO_BYTES), header);
+    wf_add_event(e, c, plan->stream, 'x', key, WF_NO_BYTES, wf_headers_of(&e->headers, header));
     if (only_tombstone)
-        wf_count_event(e, plan->collection);
+        e->counted++;
     return WF_OK;
 }
 
@@ -173,11 +182,13 @@ static enum wf_rc copied_key_event(struct wf_encoder *e, const struct wf_change 
     struct wf_plan *plan = c->rel->plan;
     struct wf_row_mark mark = {.col = plan->key[0]};
     size_t key = e->key.len, value = e->value.len;
-    const struct part part = {.after = true, .op = op};
     enum wf_rc rc;
 
     wf_put_value_frame(e, plan->stream);
-    rc = put_rows(e, c, &part, &mark, err);
+    plan->nunsent = 0;
+    if (__builtin_expect(e->rules->shape != WF_SHAPE_ROW, 1))
+        wf_buf_put(&e->value, "\0\2", 2); /* branches of before and after */
+    rc = wf_row_put(c, c->new_row, &e->value, &mark, err);
     if (rc == WF_OK)
         rc = put_end(e, c, op, err);
     if (rc != WF_OK)
@@ -186,9 +197,9 @@ static enum wf_rc copied_key_event(struct wf_encoder *e, const struct wf_change 
     wf_buf_put(&e->key, e->value.data + mark.at, mark.len);
     if (e->key.failed)
         return wf_row_too_large(c->rel->schema, c->rel->name, err);
-    wf_headers_give(&e->headers, wf_add_event(e, c, plan->stream, op, key, value),
-                    WF_KEY_HEADER_NONE);
-    wf_count_event(e, plan->collection);
+    wf_add_event(e, c, plan->stream, op, key, value,
+                 wf_headers_of(&e->headers, WF_KEY_HEADER_NONE));
+    e->counted++;
     return WF_OK;
 }
 

@@ -25,12 +25,19 @@ void wf_headers_deinit(struct wf_headers *h);
 /* The keys are in h->keys, the old one from h->key_split on: let the sets point at them. */
 void wf_headers_set_keys(struct wf_headers *h);
 
-/* Give @ev the headers of its kind. */
-static inline void wf_headers_give(struct wf_headers *h, struct wf_event *ev,
-                                   enum wf_key_header kind)
+/* The headers of one event. */
+struct wf_header_set {
+    const struct wf_header *first;
+    uint8_t n;
+};
+
+static inline struct wf_header_set wf_headers_of(const struct wf_headers *h,
+                                                 enum wf_key_header kind)
 {
-    ev->headers = h->sets[kind] + (kind == WF_KEY_HEADER_NONE);
-    ev->nheaders = (uint8_t)(h->ncontext + (kind != WF_KEY_HEADER_NONE));
+    return (struct wf_header_set){h->sets[kind] + (kind == WF_KEY_HEADER_NONE),
+                                  (uint8_t)(h->ncontext + (kind != WF_KEY_HEADER_NONE))};
 }
+
+#define WF_NO_HEADERS ((struct wf_header_set){NULL, 0})
 
 #endif

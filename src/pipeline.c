@@ -232,9 +232,10 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
 /* A BEGIN, or a COMMIT whose events, if it has any, are out. */
 static bool is_boundary(const struct wf_pipeline *p)
 {
-    if (p->change.kind == WF_CHANGE_COMMIT)
-        return p->skipping || p->stage == PUBLISHED || !wf_encoder_ends(p->encoder);
-    return p->change.kind == WF_CHANGE_BEGIN;
+    if (__builtin_expect(p->change.kind > WF_CHANGE_COMMIT, 1))
+        return false;
+    return p->change.kind == WF_CHANGE_BEGIN || p->skipping || p->stage == PUBLISHED ||
+           !wf_encoder_ends(p->encoder);
 }
 
 /* After a crash of the server its slot may lie before our start point, and then transactions come

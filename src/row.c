@@ -163,14 +163,12 @@ static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c,
 
 /* One column. The hot path: no allocation once the buffer has grown. */
 static inline __attribute__((always_inline)) enum wf_rc
-put_col(const struct wf_change *c, const struct wf_plan *plan, const struct wf_plan_col *pc,
-        const struct wf_col *col, struct wf_buf *out, struct wf_err *err)
+put_text(const struct wf_change *c, const struct wf_plan *plan, const struct wf_plan_col *pc,
+         const struct wf_col *col, struct wf_buf *out, struct wf_err *err)
 {
     enum wf_conv_why why = WF_CONV_BAD;
     unsigned char *p;
 
-    if (__builtin_expect(col->kind != WF_COL_TEXT, 0))
-        return put_other(c, (uint16_t)(pc - plan->cols), col->kind, out, err);
     if (!wf_buf_reserve(out, 1 + pc->type.room + (size_t)col->len * pc->type.room_per_byte))
         return wf_row_too_large(c->rel->schema, c->rel->name, err);
     p = out->data + out->len;
@@ -182,6 +180,15 @@ put_col(const struct wf_change *c, const struct wf_plan *plan, const struct wf_p
     return WF_OK;
 }
 
+static enum wf_rc put_col(const struct wf_change *c, const struct wf_plan *plan,
+                          const struct wf_plan_col *pc, const struct wf_col *col,
+                          struct wf_buf *out, struct wf_err *err)
+{
+    if (col->kind == WF_COL_TEXT)
+        return put_text(c, plan, pc, col, out, err);
+    return put_other(c, (uint16_t)(pc - plan->cols), col->kind, out, err);
+}
+
 /* Where the value of an unchanged column can be read: in the old tuple when that holds it. */
 static const struct wf_col *sent_col(const struct wf_change *c, const struct wf_plan *plan,
                                      uint16_t i, const struct wf_col *col)
@@ -189,6 +196,16 @@ static const struct wf_col *sent_col(const struct wf_change *c, const struct wf_
     if (c->old_row && (c->old_kind == WF_OLD_FULL || plan->cols[i].identity))
         return &c->old_row[i];
     return col;
+}
+
+/* A column without a text of its own: an unchanged one may have it in the old tuple. */
+static __attribute__((noinline)) enum wf_rc
+put_kept(const struct wf_change *c, const struct wf_plan *plan, const struct wf_plan_col *pc,
+         const struct wf_col *col, struct wf_buf *out, struct wf_err *err)
+{
+    if (col->kind == WF_COL_UNCHANGED)
+        col = sent_col(c, plan, (uint16_t)(pc - plan->cols), col);
+    return put_col(c, plan, pc, col, out, err);
 }
 
 enum wf_rc wf_row_put(const struct wf_change *c, const struct wf_col *row, struct wf_buf *out,
@@ -200,14 +217,14 @@ enum wf_rc wf_row_put(const struct wf_change *c, const struct wf_col *row, struc
     const struct wf_col *col = row;
 
     for (; pc != end; pc++, col++) {
-        const struct wf_col *from = col;
         enum wf_rc rc;
 
         if (pc == marked)
             mark->at = out->len;
-        if (__builtin_expect(col->kind == WF_COL_UNCHANGED, 0))
-            from = sent_col(c, plan, (uint16_t)(pc - plan->cols), col);
-        rc = put_col(c, plan, pc, from, out, err);
+        if (__builtin_expect(col->kind == WF_COL_TEXT, 1))
+            rc = put_text(c, plan, pc, col, out, err);
+        else
+            rc = put_kept(c, plan, pc, col, out, err);
         if (rc != WF_OK)
             return rc;
         if (pc == marked)

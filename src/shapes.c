@@ -135,9 +135,12 @@ static enum wf_rc stream_ready(struct wf_shapes *s, struct wf_stream *stream,
 enum wf_rc wf_shapes_ready(struct wf_shapes *s, const struct wf_change *c,
                            const struct wf_sink_ops *ops, struct wf_sink *sink, struct wf_err *err)
 {
-    enum wf_rc rc = plan_all(s, c, err);
+    enum wf_rc rc;
     size_t n;
 
+    if (__builtin_expect(wf_encoder_is_ready(s->env.encoder, c), 1))
+        return WF_OK;
+    rc = plan_all(s, c, err);
     if (rc != WF_OK)
         return rc;
     n = wf_encoder_streams(s->env.encoder, c, s->streams, MAX_STREAMS);
