@@ -10,18 +10,18 @@ struct record_text {
 #define GEOMETRY "io.debezium.data.geometry"
 /* A Point behind its name and namespace, the one of a Circle without the latter. */
 #define POINT_FIELDS                                                                               \
-    "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"                   \
-    "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"                                \
-    "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"                                \
-    "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"                                    \
+    "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"       \
+    "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"                           \
+    "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"                           \
+    "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"                                  \
     "\"connect.name\":\"" GEOMETRY ".Point\"}"
 
 /* A Circle behind its center, the one record inside another of the same namespace. */
 #define CIRCLE_OPEN                                                                                \
-    "{\"type\":\"record\",\"name\":\"Circle\",\"namespace\":\"" GEOMETRY                                \
+    "{\"type\":\"record\",\"name\":\"Circle\",\"namespace\":\"" GEOMETRY                           \
     "\",\"fields\":[{\"name\":\"center\",\"type\":"
 #define CIRCLE_CLOSE                                                                               \
-    "},{\"name\":\"radius\",\"type\":\"double\"}],\"connect.doc\":\"Geometry (CIRCLE)\","                \
+    "},{\"name\":\"radius\",\"type\":\"double\"}],\"connect.doc\":\"Geometry (CIRCLE)\","          \
     "\"connect.version\":1,\"connect.name\":\"" GEOMETRY ".Circle\"}"
 
 /* Texts of a captured Debezium run (the last two: of its source); `defined` decides between text
@@ -35,9 +35,9 @@ static const struct record_text records[] = {
          "\"bytes\"}],"
          "\"connect.doc\":\"Variable scaled decimal\",\"connect.version\":1,"
          "\"connect.name\":\"io.debezium.data.VariableScaleDecimal\"}"},
-    [WF_RECORD_POINT] =
-        {GEOMETRY ".Point",
-         "{\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"" GEOMETRY "\"," POINT_FIELDS},
+    [WF_RECORD_POINT] = {GEOMETRY ".Point",
+                         "{\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"" GEOMETRY
+                         "\"," POINT_FIELDS},
     [WF_RECORD_LINE] =
         {GEOMETRY ".Line",
          "{\"type\":\"record\",\"name\":\"Line\",\"namespace\":\"" GEOMETRY "\","
@@ -54,17 +54,18 @@ static const struct record_text records[] = {
          "{\"name\":\"extensions\",\"type\":[\"null\",{\"type\":\"map\",\"values\":\"string\"}],"
          "\"default\":null}],\"connect.doc\":\"Geometry\",\"connect.version\":2,"
          "\"connect.name\":\"" GEOMETRY ".Geometry\"}"},
-    [WF_RECORD_GEOGRAPHY] =
-        {GEOMETRY ".Geography",
-         "{\"type\":\"record\",\"name\":\"Geography\",\"namespace\":\"" GEOMETRY "\","
-         "\"fields\":[{\"name\":\"wkb\",\"type\":\"bytes\"},"
-         "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
-         "\"connect.doc\":\"Geography\",\"connect.version\":1,"
-         "\"connect.name\":\"" GEOMETRY ".Geography\"}"},
+    [WF_RECORD_GEOGRAPHY] = {GEOMETRY ".Geography",
+                             "{\"type\":\"record\",\"name\":\"Geography\",\"namespace\":\"" GEOMETRY
+                             "\","
+                             "\"fields\":[{\"name\":\"wkb\",\"type\":\"bytes\"},"
+                             "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
+                             "\"connect.doc\":\"Geography\",\"connect.version\":1,"
+                             "\"connect.name\":\"" GEOMETRY ".Geography\"}"},
     [WF_RECORD_SPARSE_VECTOR] =
         {"io.debezium.data.SparseDoubleVector",
          "{\"type\":\"record\",\"name\":\"SparseDoubleVector\",\"namespace\":\"io.debezium.data\","
-         "\"fields\":[{\"name\":\"dimensions\",\"type\":{\"type\":\"int\",\"connect.type\":\"int16\"}},"
+         "\"fields\":[{\"name\":\"dimensions\",\"type\":{\"type\":\"int\",\"connect.type\":"
+         "\"int16\"}},"
          "{\"name\":\"vector\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\","
          "\"name\":\"MapEntry\",\"namespace\":\"io.confluent.connect.avro\",\"fields\":["
          "{\"name\":\"key\",\"type\":{\"type\":\"int\",\"connect.type\":\"int16\"}},"

@@ -9,7 +9,8 @@
 #include "err.h"
 #include "relation.h"
 
-#define WF_TYPE_DEPTH 8 /* arrays in composites in arrays ...: what lies deeper is carried as text */
+#define WF_TYPE_DEPTH                                                                              \
+    8 /* arrays in composites in arrays ...: what lies deeper is carried as text */
 
 /* A type with its parts: what an array or a composite is made of. */
 struct wf_catalog_type {

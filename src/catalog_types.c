@@ -29,8 +29,17 @@ static const char types_sql[] =
          "FROM (SELECT DISTINCT oid FROM walk) w JOIN pg_catalog.pg_type t ON t.oid = w.oid "
          "JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
          "LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid";
-enum { TYPE_OID, TYPE_NAME, TYPE_SCHEMA, TYPE_TYPE, TYPE_DELIM, TYPE_BASE, TYPE_MOD, TYPE_ELEM,
-       TYPE_LABELS };
+enum {
+    TYPE_OID,
+    TYPE_NAME,
+    TYPE_SCHEMA,
+    TYPE_TYPE,
+    TYPE_DELIM,
+    TYPE_BASE,
+    TYPE_MOD,
+    TYPE_ELEM,
+    TYPE_LABELS
+};
 
 static const char fields_sql[] =
     WALK "SELECT t.oid, f.attname, f.atttypid, f.atttypmod "

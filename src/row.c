@@ -15,8 +15,9 @@ static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan_c
                             "them out with a CHECK constraint and move the slot past this change",
         [WF_CONV_SHAPE] = "an array of more than one dimension; hint: format.array_handling_mode: "
                           "string",
-        [WF_CONV_NULL] = "the column's Avro type has no place for this array or a NULL in it; hint: "
-                         "another format.profile, or format.array_handling_mode: string",
+        [WF_CONV_NULL] =
+            "the column's Avro type has no place for this array or a NULL in it; hint: "
+            "another format.profile, or format.array_handling_mode: string",
     };
     static const char *const codes[] = {[WF_CONV_BAD] = "value_invalid",
                                         [WF_CONV_RANGE] = "value_range",

@@ -99,7 +99,8 @@ static void refine_text(struct wf_coltype *t, const struct wf_type_in *in)
 #define ANNOTATED(b, n, l) {.base = (b), .connect_name = (n), .logical = (l)}
 #define ROOM_INT .room = WF_LONG_ROOM
 #define ROOM_TEXT .room = WF_LONG_ROOM, .room_per_byte = 1, .toast = WF_TOAST_TEXT, .zero = ""
-#define ROOM_SHAPE .room = 256, .room_per_byte = 4, .refine = wf_refine_shape, .toast = WF_TOAST_NONE
+#define ROOM_SHAPE                                                                                 \
+    .room = 256, .room_per_byte = 4, .refine = wf_refine_shape, .toast = WF_TOAST_NONE
 #define SHAPE(r)                                                                                   \
     .avro = {.base = "record", .record = WF_RECORD_##r}, .conv = wf_conv_shape, ROOM_SHAPE
 #define ROOM_VECTOR                                                                                \

@@ -18,7 +18,7 @@ enum wf_conv_why {
     WF_CONV_RANGE,   /* a value of the type that the Avro type cannot hold */
     WF_CONV_SPECIAL, /* NaN or infinity where the Avro type has none */
     WF_CONV_SHAPE,   /* an array of more than one dimension */
-    WF_CONV_NULL,    /* a NULL among elements that have none, or an array the schema has no room for */
+    WF_CONV_NULL, /* a NULL among elements that have none, or an array the schema has no room for */
 };
 
 struct wf_coltype;

@@ -184,7 +184,8 @@ WF_CONV(wf_conv_vector)
     return wf_conv_close_block(start, p, count);
 }
 
-/* What Debezium gives a schema that fits no value: only the fill of a deleted row ever gets here. */
+/* What Debezium gives a schema that fits no value: only the fill of a deleted row ever gets here.
+ */
 static WF_CONV(refuse)
 {
     (void)t;
@@ -207,21 +208,21 @@ static const struct {
     uint16_t array, element;
     const char *name;
 } built_in[] = {
-    {143, 142, "xml"},           {199, 114, "json"},         {629, 628, "line"},
-    {651, 650, "cidr"},          {719, 718, "circle"},       {775, 774, "macaddr8"},
-    {791, 790, "money"},         {1000, 16, "bool"},         {1001, 17, "bytea"},
-    {1002, 18, "char"},          {1003, 19, "name"},         {1005, 21, "int2"},
-    {1007, 23, "int4"},          {1009, 25, "text"},         {1014, 1042, "bpchar"},
-    {1015, 1043, "varchar"},     {1016, 20, "int8"},         {1017, 600, "point"},
-    {1018, 601, "lseg"},         {1019, 602, "path"},        {1020, 603, "box"},
-    {1021, 700, "float4"},       {1022, 701, "float8"},      {1027, 604, "polygon"},
-    {1028, 26, "oid"},           {1040, 829, "macaddr"},     {1041, 869, "inet"},
-    {1115, 1114, "timestamp"},   {1182, 1082, "date"},       {1183, 1083, "time"},
-    {1185, 1184, "timestamptz"}, {1187, 1186, "interval"},   {1231, 1700, "numeric"},
-    {1270, 1266, "timetz"},      {1561, 1560, "bit"},        {1563, 1562, "varbit"},
-    {2951, 2950, "uuid"},        {3643, 3614, "tsvector"},   {3807, 3802, "jsonb"},
-    {3905, 3904, "int4range"},   {3907, 3906, "numrange"},   {3909, 3908, "tsrange"},
-    {3911, 3910, "tstzrange"},   {3913, 3912, "daterange"},  {3927, 3926, "int8range"},
+    {143, 142, "xml"},           {199, 114, "json"},        {629, 628, "line"},
+    {651, 650, "cidr"},          {719, 718, "circle"},      {775, 774, "macaddr8"},
+    {791, 790, "money"},         {1000, 16, "bool"},        {1001, 17, "bytea"},
+    {1002, 18, "char"},          {1003, 19, "name"},        {1005, 21, "int2"},
+    {1007, 23, "int4"},          {1009, 25, "text"},        {1014, 1042, "bpchar"},
+    {1015, 1043, "varchar"},     {1016, 20, "int8"},        {1017, 600, "point"},
+    {1018, 601, "lseg"},         {1019, 602, "path"},       {1020, 603, "box"},
+    {1021, 700, "float4"},       {1022, 701, "float8"},     {1027, 604, "polygon"},
+    {1028, 26, "oid"},           {1040, 829, "macaddr"},    {1041, 869, "inet"},
+    {1115, 1114, "timestamp"},   {1182, 1082, "date"},      {1183, 1083, "time"},
+    {1185, 1184, "timestamptz"}, {1187, 1186, "interval"},  {1231, 1700, "numeric"},
+    {1270, 1266, "timetz"},      {1561, 1560, "bit"},       {1563, 1562, "varbit"},
+    {2951, 2950, "uuid"},        {3643, 3614, "tsvector"},  {3807, 3802, "jsonb"},
+    {3905, 3904, "int4range"},   {3907, 3906, "numrange"},  {3909, 3908, "tsrange"},
+    {3911, 3910, "tstzrange"},   {3913, 3912, "daterange"}, {3927, 3926, "int8range"},
 };
 
 /* The element's type. Return: false when nothing tells it. */
@@ -243,8 +244,8 @@ static bool element_of(const struct wf_type_in *in, struct wf_type_in *out)
 /* Types that Debezium has and whose arrays it leaves out, whatever its settings. */
 static bool debezium_omits(const struct wf_type_in *el)
 {
-    static const char *const names[] = {"money",  "name",   "xml",    "interval",  "varbit",
-                                        "point",  "line",   "lseg",   "box",       "path",
+    static const char *const names[] = {"money",  "name",    "xml",      "interval",  "varbit",
+                                        "point",  "line",    "lseg",     "box",       "path",
                                         "circle", "polygon", "tsvector", "geography", "isbn",
                                         "vector", "halfvec", "sparsevec"};
 

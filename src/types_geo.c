@@ -100,8 +100,8 @@ static unsigned char *put_entry(unsigned char *p, const char *key, const char *v
 /* `extensions`, in the order of a Java hash map. @open: '[', '(' or 0 for neither. */
 static unsigned char *put_extensions(unsigned char *p, enum shape shape, char open)
 {
-    const char *name = shape == SHAPE_LSEG  ? "lseg"
-                       : shape == SHAPE_BOX ? "box"
+    const char *name = shape == SHAPE_LSEG   ? "lseg"
+                       : shape == SHAPE_BOX  ? "box"
                        : shape == SHAPE_PATH ? "path"
                                              : "polygon";
 

@@ -173,8 +173,9 @@ static void put_record_name(struct wf_buf *out, const struct wf_type_in *in)
     wf_buf_byte(out, '.');
     same &= put_part(out, in->name ? in->name : "record");
     if (!same)
-        wf_buf_printf(out, "_%08x", hash_of(in->schema ? in->schema : "") * 31 +
-                                        hash_of(in->name ? in->name : ""));
+        wf_buf_printf(out, "_%08x",
+                      hash_of(in->schema ? in->schema : "") * 31 +
+                          hash_of(in->name ? in->name : ""));
     wf_buf_byte(out, '\0');
 }
 
@@ -266,8 +267,10 @@ bool wf_record_resolve(struct wf_coltype *t, const struct wf_type_in *in, enum w
 {
     if (in->kind != 'c' || !in->nsub || wf_type_profile(in) == WF_PROFILE_STRICT)
         return false;
-    *t = (struct wf_coltype){
-        .row = &record_row, .avro = record_row.avro, .conv = wf_conv_record, .toast = WF_TOAST_NONE};
+    *t = (struct wf_coltype){.row = &record_row,
+                             .avro = record_row.avro,
+                             .conv = wf_conv_record,
+                             .toast = WF_TOAST_NONE};
     t->sub = calloc(in->nsub, sizeof(*t->sub));
     t->fields = calloc(in->nsub, sizeof(*t->fields));
     *out = WF_RESOLVED_MEMORY;

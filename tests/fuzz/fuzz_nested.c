@@ -58,9 +58,8 @@ static void convert(const struct wf_coltype *t, const unsigned char *data, size_
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
-    static const struct wf_type_modes modes = {.hstore = WF_HSTORE_MAP,
-                                               .unknown = true,
-                                               .placeholder = WF_TOAST_PLACEHOLDER};
+    static const struct wf_type_modes modes = {
+        .hstore = WF_HSTORE_MAP, .unknown = true, .placeholder = WF_TOAST_PLACEHOLDER};
     struct wf_type_in sub[3] = {{0}}, in = {.modes = &modes}, whole = {0};
     struct wf_coltype t;
 
@@ -69,8 +68,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     choose(&in, sub, data[0] % (2 * wf_ntypes + 2));
     whole = in;
     if (data[0] % (2 * wf_ntypes + 2) == 2 * wf_ntypes + 1) { /* an array of the composite */
-        whole = (struct wf_type_in){
-            .kind = 'a', .typmod = -1, .sub = &in, .nsub = 1, .modes = &modes};
+        whole =
+            (struct wf_type_in){.kind = 'a', .typmod = -1, .sub = &in, .nsub = 1, .modes = &modes};
     }
     wf_type_resolve(&t, &whole);
     convert(&t, data + 1, size - 1);

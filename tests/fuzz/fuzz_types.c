@@ -64,6 +64,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     expr[size] = '\0';
     convert(&t, text, size);
     read_default(&t, expr);
+    wf_type_free(&t);
     free(text);
     free(expr);
     return 0;

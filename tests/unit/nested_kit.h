@@ -44,12 +44,8 @@ static inline struct nested nested_scalar(uint32_t oid, const char *name,
 static inline struct nested nested_array(uint32_t element, const struct wf_type_modes *modes)
 {
     struct wf_type_in el = {.oid = element, .typmod = -1, .kind = 'b'};
-    struct wf_type_in in = {.kind = 'a',
-                            .typmod = -1,
-                            .text_name = "x[]",
-                            .sub = &el,
-                            .nsub = 1,
-                            .modes = modes};
+    struct wf_type_in in = {
+        .kind = 'a', .typmod = -1, .text_name = "x[]", .sub = &el, .nsub = 1, .modes = modes};
 
     return nested_open(&in);
 }
@@ -63,7 +59,8 @@ static inline const char *nested_hex(struct nested *n, struct wf_buf *b, bool ok
     return ok ? n->hex : NULL;
 }
 
-/* Avro bytes as hex; NULL when refused. The text is a copy of its own, so that ASan sees its end. */
+/* Avro bytes as hex; NULL when refused. The text is a copy of its own, so that ASan sees its end.
+ */
 static inline const char *nested_put(struct nested *n, const char *text)
 {
     size_t len = strlen(text);

@@ -103,12 +103,19 @@ Test(types_array, null_among_labels_is_refused_only_where_items_are_required)
                           "labels", "sad,ok");
     struct nested n = open_column(c, &strict);
 
-    cr_expect_str_eq(nested_put(&n, "{ok,sad}"), "0404" "6f6b" "06" "736164" "00");
+    cr_expect_str_eq(nested_put(&n, "{ok,sad}"), "0404"
+                                                 "6f6b"
+                                                 "06"
+                                                 "736164"
+                                                 "00");
     cr_expect_null(nested_put(&n, "{ok,NULL}"));
     cr_expect_eq(n.why, WF_CONV_NULL);
     nested_close(&n);
     n = open_column(c, NULL);
-    cr_expect_str_eq(nested_put(&n, "{ok,NULL}"), "0402" "046f6b" "00" "00");
+    cr_expect_str_eq(nested_put(&n, "{ok,NULL}"), "0402"
+                                                  "046f6b"
+                                                  "00"
+                                                  "00");
     nested_close(&n);
     json_decref(c);
 }
@@ -123,7 +130,10 @@ Test(types_array, bit_array_of_debezium_never_has_a_value)
     cr_expect_str_eq(nested_zero(&n), "00");
     nested_close(&n);
     n = open_column(c, NULL);
-    cr_expect_str_eq(nested_put(&n, "{0101,1111}"), "04" "020205" "02020f" "00");
+    cr_expect_str_eq(nested_put(&n, "{0101,1111}"), "04"
+                                                    "020205"
+                                                    "02020f"
+                                                    "00");
     nested_close(&n);
     json_decref(c);
 }
@@ -135,8 +145,8 @@ Test(types_array, what_debezium_leaves_out_is_left_out_by_strict_alone)
 
     for (size_t i = 0; i < 6; i++) {
         struct wf_type_modes modes = strict;
-        json_t *c = json_pack("{s:s,s:i,s:i}", "element", names[i], "oid", (int)oids[i], "typmod",
-                              -1);
+        json_t *c =
+            json_pack("{s:s,s:i,s:i}", "element", names[i], "oid", (int)oids[i], "typmod", -1);
         struct nested n = open_column(c, &modes);
 
         cr_expect_eq(n.rc, WF_RESOLVED_OMIT, "%s", names[i]);
@@ -157,7 +167,9 @@ Test(types_array, time_of_a_whole_day_is_not_zero)
 {
     struct nested n = nested_array(1083, NULL);
 
-    cr_expect_str_eq(nested_put(&n, "{24:00:00}"), "0202" "8080bbdd8305" "00");
+    cr_expect_str_eq(nested_put(&n, "{24:00:00}"), "0202"
+                                                   "8080bbdd8305"
+                                                   "00");
     nested_close(&n);
 }
 
@@ -213,8 +225,13 @@ Test(types_array, quotes_and_backslashes_of_texts)
 {
     struct nested n = nested_array(25, NULL);
 
-    cr_expect_str_eq(nested_put(&n, "{\"\",\"a\\\\b\",\"NULL\",\"{x}\",\"\\\"\"}"),
-                     "0a" "0200" "0206615c62" "02084e554c4c" "02067b787d" "020222" "00");
+    cr_expect_str_eq(nested_put(&n, "{\"\",\"a\\\\b\",\"NULL\",\"{x}\",\"\\\"\"}"), "0a"
+                                                                                    "0200"
+                                                                                    "0206615c62"
+                                                                                    "02084e554c4c"
+                                                                                    "02067b787d"
+                                                                                    "020222"
+                                                                                    "00");
     nested_close(&n);
 }
 
@@ -251,13 +268,31 @@ Test(types_array, room_is_an_upper_bound)
     static const struct {
         uint32_t oid;
         const char *element;
-    } v[] = {{16, "t"},         {21, "1"},          {20, "1"},       {26, "9"},
-             {700, "1"},        {701, "1"},         {1700, "0"},     {1700, "99"},
-             {790, "$0.00"},    {25, "a"},          {25, "\"\""},    {17, "\"\\\\x\""},
-             {1082, "infinity"}, {1083, "00:00:00"}, {1266, "00:00:00+00"},
-             {1114, "infinity"}, {1184, "infinity"}, {1186, "00:00:00"},
-             {1186, "\"1 day\""}, {600, "\"(0,0)\""}, {718, "\"<(0,0),0>\""},
-             {628, "\"{0,1,0}\""}, {602, "\"((0,0))\""}, {23, "NULL"}, {869, "::"}};
+    } v[] = {{16, "t"},
+             {21, "1"},
+             {20, "1"},
+             {26, "9"},
+             {700, "1"},
+             {701, "1"},
+             {1700, "0"},
+             {1700, "99"},
+             {790, "$0.00"},
+             {25, "a"},
+             {25, "\"\""},
+             {17, "\"\\\\x\""},
+             {1082, "infinity"},
+             {1083, "00:00:00"},
+             {1266, "00:00:00+00"},
+             {1114, "infinity"},
+             {1184, "infinity"},
+             {1186, "00:00:00"},
+             {1186, "\"1 day\""},
+             {600, "\"(0,0)\""},
+             {718, "\"<(0,0),0>\""},
+             {628, "\"{0,1,0}\""},
+             {602, "\"((0,0))\""},
+             {23, "NULL"},
+             {869, "::"}};
 
     for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
         struct nested n = nested_array(v[i].oid, NULL);
@@ -278,8 +313,9 @@ Test(types_array, old_vectors_have_values)
 {
     struct nested n = nested_scalar(22, "int2vector", NULL);
 
-    cr_expect_str_eq(nested_schema(&n),
-                     "{\"type\":\"array\",\"items\":{\"type\":\"int\",\"connect.type\":\"int16\"}}");
+    cr_expect_str_eq(
+        nested_schema(&n),
+        "{\"type\":\"array\",\"items\":{\"type\":\"int\",\"connect.type\":\"int16\"}}");
     cr_expect_str_eq(nested_put(&n, "1 2"), "04020400");
     cr_expect_str_eq(nested_put(&n, ""), "00");
     cr_expect_null(nested_put(&n, "1 "));
@@ -296,7 +332,9 @@ Test(types_array, built_in_array_without_catalog)
     struct wf_type_in in = {.oid = 1231, .typmod = (6 << 16 | 2) + 4, .trust_name = true};
     struct nested n = nested_open(&in);
 
-    cr_expect_str_eq(nested_put(&n, "{1.50,NULL}"), "0402040096" "00" "00");
+    cr_expect_str_eq(nested_put(&n, "{1.50,NULL}"), "0402040096"
+                                                    "00"
+                                                    "00");
     nested_close(&n);
 }
 
@@ -314,7 +352,8 @@ Test(types_array, as_text_by_option)
     nested_close(&n);
 }
 
-/* events.md's captured update: 28 numbers, one text, one UUID made of the name; others have none. */
+/* events.md's captured update: 28 numbers, one text, one UUID made of the name; others have none.
+ */
 Test(types_array, unsent_values)
 {
     static const uint32_t numbers[] = {23, 20, 1082}, texts[] = {25, 1043, 1042, 114, 3802},
@@ -398,8 +437,7 @@ Test(types_geo, circle_in_front_of_a_point)
     cr_expect_not_null(strstr(nested_schema_in(&circle, &defined),
                               "{\"name\":\"center\",\"type\":{\"type\":\"record\",\"name\":"
                               "\"Point\",\"fields\":[{\"name\":\"x\""));
-    cr_expect_str_eq(nested_schema_in(&point, &defined),
-                     "\"io.debezium.data.geometry.Point\"");
+    cr_expect_str_eq(nested_schema_in(&point, &defined), "\"io.debezium.data.geometry.Point\"");
     nested_close(&circle);
     nested_close(&point);
 }
@@ -432,33 +470,49 @@ Test(types_geo, postgis_keeps_the_ewkb_and_tells_the_srid)
 
     /* SRID=4326;POINT(1 2), little endian, then without an SRID, then big endian */
     cr_expect_str_eq(nested_put(&n, "0101000020E6100000000000000000F03F0000000000000040"),
-                     "32" "0101000020e6100000000000000000f03f0000000000000040" "02cc43" "00");
+                     "32"
+                     "0101000020e6100000000000000000f03f0000000000000040"
+                     "02cc43"
+                     "00");
     cr_expect_str_eq(nested_put(&n, "0101000000000000000000F03F0000000000000040"),
-                     "2a" "0101000000000000000000f03f0000000000000040" "00" "00");
+                     "2a"
+                     "0101000000000000000000f03f0000000000000040"
+                     "00"
+                     "00");
     cr_expect_str_eq(nested_put(&n, "0020000001000010E63FF00000000000004000000000000000"),
-                     "32" "0020000001000010e63ff00000000000004000000000000000" "02cc43" "00");
+                     "32"
+                     "0020000001000010e63ff00000000000004000000000000000"
+                     "02cc43"
+                     "00");
     cr_expect_null(nested_put(&n, "0101000020E6"));
     cr_expect_null(nested_put(&n, "01010000zz"));
     cr_expect_null(nested_put(&n, ""));
-    cr_expect_str_eq(nested_zero(&n), "12" "010700000000000000" "00" "00");
+    cr_expect_str_eq(nested_zero(&n), "12"
+                                      "010700000000000000"
+                                      "00"
+                                      "00");
     nested_close(&n);
     n = nested_scalar(70000, "geography", NULL);
     cr_expect_str_eq(nested_put(&n, "0101000020E6100000000000000000F03F0000000000000040"),
-                     "32" "0101000020e6100000000000000000f03f0000000000000040" "02cc43");
+                     "32"
+                     "0101000020e6100000000000000000f03f0000000000000040"
+                     "02cc43");
     nested_close(&n);
 }
 
 Test(types_geo, pgvector)
 {
-    static const struct wf_type_modes native = {.profile = WF_PROFILE_NATIVE,
-                                                .unknown = true,
-                                                .placeholder = WF_TOAST_PLACEHOLDER};
+    static const struct wf_type_modes native = {
+        .profile = WF_PROFILE_NATIVE, .unknown = true, .placeholder = WF_TOAST_PLACEHOLDER};
     struct nested n = nested_scalar(70000, "vector", NULL);
 
     cr_expect_str_eq(nested_schema(&n),
                      "{\"type\":\"array\",\"items\":\"double\",\"connect.version\":1,"
                      "\"connect.name\":\"io.debezium.data.DoubleVector\"}");
-    cr_expect_str_eq(nested_put(&n, "[1,-2.5]"), "04" "000000000000f03f" "00000000000004c0" "00");
+    cr_expect_str_eq(nested_put(&n, "[1,-2.5]"), "04"
+                                                 "000000000000f03f"
+                                                 "00000000000004c0"
+                                                 "00");
     cr_expect_str_eq(nested_zero(&n), "00");
     cr_expect_null(nested_put(&n, "[1,]"));
     cr_expect_null(nested_put(&n, "[,1]"));
@@ -469,11 +523,16 @@ Test(types_geo, pgvector)
     cr_expect_str_eq(nested_schema(&n), "{\"type\":\"array\",\"items\":\"float\"}");
     nested_close(&n);
     n = nested_scalar(70000, "halfvec", NULL);
-    cr_expect_str_eq(nested_put(&n, "[1]"), "02" "0000803f" "00");
+    cr_expect_str_eq(nested_put(&n, "[1]"), "02"
+                                            "0000803f"
+                                            "00");
     nested_close(&n);
     n = nested_scalar(70000, "sparsevec", NULL);
-    cr_expect_str_eq(nested_put(&n, "{1:1.5,9:2}/3000"),
-                     "f02e" "04" "02000000000000f83f" "120000000000000040" "00");
+    cr_expect_str_eq(nested_put(&n, "{1:1.5,9:2}/3000"), "f02e"
+                                                         "04"
+                                                         "02000000000000f83f"
+                                                         "120000000000000040"
+                                                         "00");
     cr_expect_str_eq(nested_put(&n, "{}/5"), "0a00");
     cr_expect_null(nested_put(&n, "{}/32768"));
     cr_expect_eq(n.why, WF_CONV_RANGE);

@@ -25,21 +25,27 @@ static const struct wf_type_in addr = {.oid = 70000,
 Test(types_record, fields_are_nullable_and_quotes_are_undone)
 {
     static const char *const v[][2] = {
-        {"(main,5)", "0208" "6d61696e" "020a"},
-        {"(\"main \"\"st\"\"\",5)", "0212" "6d61696e2022737422" "020a"},
-        {"(\"a\\\\b, (c)\",)", "0210" "615c622c20286329" "00"},
+        {"(main,5)", "0208"
+                     "6d61696e"
+                     "020a"},
+        {"(\"main \"\"st\"\"\",5)", "0212"
+                                    "6d61696e2022737422"
+                                    "020a"},
+        {"(\"a\\\\b, (c)\",)", "0210"
+                               "615c622c20286329"
+                               "00"},
         {"(,)", "0000"},
-        {"(\"\",0)", "0200" "0200"},
+        {"(\"\",0)", "0200"
+                     "0200"},
     };
-    static const char *const bad[] = {"",        "(",      "()",      "(a)",       "(a,1,2)",
-                                      "(a,1",    "a,1)",   "(a,1))",  "(\"a,1)",   "(\"a\"b,1)",
-                                      "(a,x)",   "(a,\"1)", "(a,1)x", "(a\"\",1)", "((a,1)"};
+    static const char *const bad[] = {"",      "(",       "()",     "(a)",       "(a,1,2)",
+                                      "(a,1",  "a,1)",    "(a,1))", "(\"a,1)",   "(\"a\"b,1)",
+                                      "(a,x)", "(a,\"1)", "(a,1)x", "(a\"\",1)", "((a,1)"};
     struct nested n = nested_open(&addr);
 
     cr_expect_eq(n.rc, WF_RESOLVED);
-    cr_expect_str_eq(nested_schema(&n),
-                     "{\"type\":\"record\",\"name\":\"addr\",\"namespace\":"
-                     "\"walferry.composite.public\"," ADDR_FIELDS);
+    cr_expect_str_eq(nested_schema(&n), "{\"type\":\"record\",\"name\":\"addr\",\"namespace\":"
+                                        "\"walferry.composite.public\"," ADDR_FIELDS);
     for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
         const char *hex = nested_put(&n, v[i][0]);
 
@@ -86,9 +92,18 @@ Test(types_record, nested_in_arrays_and_records)
         "[\"null\",{\"type\":\"record\",\"name\":\"addr\"," ADDR_FIELDS "]}],\"default\":null},"
         "{\"name\":\"home\",\"type\":[\"null\",\"addr\"],\"default\":null}],"
         "\"connect.name\":\"walferry.composite.public.person\"}");
-    hex = nested_put(&n, "(\"{\"\"(\\\\\"\"a b\\\\\"\",1)\"\",NULL}\",\"(\"\"x \"\"\"\"y\"\"\"\"\"\",)\")");
-    cr_expect_str_eq(hex ? hex : "refused",
-                     "02" "04" "02" "0206612062" "0202" "00" "00" "02" "020a7820227922" "00");
+    hex = nested_put(
+        &n, "(\"{\"\"(\\\\\"\"a b\\\\\"\",1)\"\",NULL}\",\"(\"\"x \"\"\"\"y\"\"\"\"\"\",)\")");
+    cr_expect_str_eq(hex ? hex : "refused", "02"
+                                            "04"
+                                            "02"
+                                            "0206612062"
+                                            "0202"
+                                            "00"
+                                            "00"
+                                            "02"
+                                            "020a7820227922"
+                                            "00");
     nested_close(&n);
 }
 
@@ -153,8 +168,8 @@ Test(types_record, defined_once_in_a_text)
     wf_buf_init(&out, 65536);
     wf_schema_key(&out, "srv.public.t", fields, 2);
     wf_buf_byte(&out, '\0');
-    cr_expect_not_null(strstr((char *)out.data,
-                              "{\"name\":\"b\",\"type\":\"walferry.composite.public.addr\"}"));
+    cr_expect_not_null(
+        strstr((char *)out.data, "{\"name\":\"b\",\"type\":\"walferry.composite.public.addr\"}"));
     wf_buf_deinit(&out);
     nested_close(&a);
     nested_close(&b);
@@ -201,7 +216,10 @@ Test(types_record, tree_is_copied_whole)
     cr_expect(in->sub->sub[1].domain);
     n = nested_open(in);
     cr_expect_eq(n.rc, WF_RESOLVED);
-    cr_expect_str_eq(nested_put(&n, "{\"(ok,1.50)\"}"), "0202" "02046f6b" "02040096" "00");
+    cr_expect_str_eq(nested_put(&n, "{\"(ok,1.50)\"}"), "0202"
+                                                        "02046f6b"
+                                                        "02040096"
+                                                        "00");
     nested_close(&n);
     free(in);
 }
@@ -212,14 +230,21 @@ Test(types_record, hstore_as_a_map)
                                              .hstore = WF_HSTORE_MAP,
                                              .unknown = true,
                                              .placeholder = WF_TOAST_PLACEHOLDER};
-    static const char *const bad[] = {"\"a\"", "\"a\"=>", "\"a\"=>1", "\"a\"=>NUL", "a=>b",
-                                      "\"a\"=>\"b\",", "\"a\"=>\"b\", ", "\"a\"=>\"b",
-                                      "\"a\\", "\"a\"=>\"b\"\"c\"=>\"d\""};
+    static const char *const bad[] = {
+        "\"a\"",         "\"a\"=>",        "\"a\"=>1",   "\"a\"=>NUL", "a=>b",
+        "\"a\"=>\"b\",", "\"a\"=>\"b\", ", "\"a\"=>\"b", "\"a\\",      "\"a\"=>\"b\"\"c\"=>\"d\""};
     struct nested n = nested_scalar(70000, "hstore", &map);
 
     cr_expect_str_eq(nested_schema(&n), "{\"type\":\"map\",\"values\":[\"null\",\"string\"]}");
     cr_expect_str_eq(nested_put(&n, "\"a\"=>\"1\", \"b c\"=>NULL, \"q\\\"t\"=>\"x=>y\""),
-                     "06" "0261" "020231" "06622063" "00" "06712274" "0208783d3e79" "00");
+                     "06"
+                     "0261"
+                     "020231"
+                     "06622063"
+                     "00"
+                     "06712274"
+                     "0208783d3e79"
+                     "00");
     cr_expect_str_eq(nested_put(&n, ""), "00");
     cr_expect_str_eq(nested_zero(&n), "00");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
