@@ -124,6 +124,11 @@ static void put_prop(struct wf_buf *out, const char *key, const char *value)
     wf_buf_byte(out, '"');
 }
 
+const char *wf_avro_record_name(enum wf_avro_record r)
+{
+    return records[r].full_name;
+}
+
 void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *value)
 {
     if (t->nparams < WF_AVRO_PARAMS)
@@ -157,11 +162,6 @@ static bool is_bare(const struct wf_avro_type *t, const char *dflt)
 {
     return !t->connect_name && !t->connect_type && !t->logical && !t->pg_type && !t->nparams &&
            !t->decimal && !dflt;
-}
-
-const char *wf_schema_record_name(enum wf_avro_record record)
-{
-    return records[record].full_name;
 }
 
 /* The definition, with the column's parameters in front of the record's own connect.name, which is

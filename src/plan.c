@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,15 +73,40 @@ static bool add_parts(struct wf_plan_col *pc, const struct wf_catalog_col *cc,
     return true;
 }
 
+/* The type's name as Debezium tells it: a domain by its own, serials by theirs. NULL: as it is. */
+static const char *source_type(const struct wf_catalog_col *cc)
+{
+    if (!cc)
+        return NULL;
+    if (cc->typtype == 'd')
+        return cc->type_name;
+    if (cc->identity || !cc->dflt || strncmp(cc->dflt, "nextval(", 8) != 0)
+        return NULL;
+    switch (cc->base_oid) {
+    case 20:
+        return "bigserial";
+    case 21:
+        return "smallserial";
+    case 23:
+        return "serial";
+    default:
+        return NULL;
+    }
+}
+
 static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
-                         const struct wf_catalog_col *cc, const struct wf_type_modes *modes)
+                         const struct wf_catalog_col *cc, const struct wf_type_modes *modes,
+                         bool propagate)
 {
     enum wf_resolved resolved;
     struct wf_type_in in = {.modes = modes,
                             .oid = cc ? cc->base_oid : rc->type_oid,
                             .typmod = rc->typmod,
                             .name = cc ? cc->base_name : rc->type_name,
-                            .trust_name = !cc};
+                            .trust_name = !cc,
+                            .field_name = pc->name,
+                            .propagate = propagate,
+                            .source_type = source_type(cc)};
 
     if (cc && cc->typtype == 'd' && rc->typmod < 0)
         in.typmod = cc->base_typmod;
@@ -97,6 +123,7 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
     resolved = wf_type_resolve(&pc->type, &in);
     pc->as_text = resolved == WF_RESOLVED_TEXT;
     pc->omit = resolved == WF_RESOLVED_OMIT;
+    pc->lossy = resolved == WF_RESOLVED_LOSSY;
     return pc->pg_type && resolved != WF_RESOLVED_MEMORY;
 }
 
@@ -119,9 +146,22 @@ static bool compile_constants(struct wf_plan_col *pc, const char *expr, struct w
     return !wf_type_put_toast(&pc->type, avro) || keep_bytes(&pc->toast, avro);
 }
 
+/* Whether a pattern over schema.table.column fits. */
+static bool column_matches(const struct wf_list *patterns, const struct wf_relation *rel,
+                           const char *column)
+{
+    char name[208]; /* three names of up to 63 bytes */
+
+    snprintf(name, sizeof(name), "%s.%s.%s", rel->schema, rel->name, column);
+    for (size_t i = 0; i < patterns->n; i++)
+        if (!fnmatch(patterns->items[i], name, 0))
+            return true;
+    return false;
+}
+
 static bool compile_col(struct wf_plan_col *pc, const struct wf_relation *rel, uint16_t i,
                         const struct wf_catalog *cat, const struct wf_type_modes *modes,
-                        struct wf_buf scratch[2])
+                        const struct wf_list *tells_type, struct wf_buf scratch[2])
 {
     const struct wf_relcol *rc = &rel->cols[i];
     const struct wf_catalog_col *cc =
@@ -137,7 +177,8 @@ static bool compile_col(struct wf_plan_col *pc, const struct wf_relation *rel, u
     wf_buf_byte(&scratch[0], '\0');
     pc->field = scratch[0].failed ? NULL : strdup((char *)scratch[0].data);
     wf_buf_reset(&scratch[0]);
-    if (!pc->name || !pc->field || !resolve_type(pc, rc, cc, modes) ||
+    if (!pc->name || !pc->field ||
+        !resolve_type(pc, rc, cc, modes, column_matches(tells_type, rel, rc->name)) ||
         !compile_constants(pc, shows_default ? cc->dflt : NULL, scratch))
         return false;
     pc->filled = not_null && pc->type.optional;
@@ -157,6 +198,20 @@ static enum wf_rc check_fields(const struct wf_plan *plan, const struct wf_relat
                                   "hint: rename one of them",
                                   rel->schema, rel->name, plan->cols[k].name, plan->cols[i].name,
                                   plan->cols[i].field);
+    return WF_OK;
+}
+
+/* A column that its form would cut, where nobody allowed that. */
+static enum wf_rc check_lossy(const struct wf_plan *plan, const struct wf_relation *rel,
+                              struct wf_err *err)
+{
+    for (uint16_t i = 0; i < plan->ncols; i++)
+        if (plan->cols[i].lossy)
+            return wf_err_set(err, WF_REJECT, "lossy_column",
+                              "table %s.%s: column \"%s\" of type %s has microseconds and its Avro "
+                              "type milliseconds; hint: format.truncate: allow, or another "
+                              "format.time_precision_mode or timestamptz_handling_mode",
+                              rel->schema, rel->name, plan->cols[i].name, plan->cols[i].pg_type);
     return WF_OK;
 }
 
@@ -215,7 +270,7 @@ static bool compile(struct wf_plan *plan, const struct wf_relation *rel,
                               rel->name, strlen(rel->name)) -
                  plan->table.data);
     for (uint16_t i = 0; i < rel->ncols; i++)
-        if (!compile_col(&plan->cols[i], rel, i, cat, &modes, scratch))
+        if (!compile_col(&plan->cols[i], rel, i, cat, &modes, &conf->source_type, scratch))
             return false;
     compile_key(plan, rel, cat);
     return true;
@@ -239,6 +294,8 @@ enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
     wf_buf_deinit(&scratch[0]);
     wf_buf_deinit(&scratch[1]);
     rc = ok ? check_fields(plan, rel, err) : wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    if (rc == WF_OK)
+        rc = check_lossy(plan, rel, err);
     if (rc == WF_OK)
         *out = plan;
     else

@@ -22,6 +22,7 @@ struct wf_plan_col {
     bool identity;              /* part of the replica identity: a K tuple holds it */
     bool as_text;               /* no row of the converter table fits */
     bool omit;                  /* not part of events */
+    bool lossy;                 /* its form would cut values, which is refused */
     struct wf_plan_bytes toast; /* Avro bytes of an unsent value; data NULL = none exists */
     struct wf_plan_bytes fill;  /* Avro bytes when a delete does not say: default or zero */
     char *name;                 /* PostgreSQL's */

@@ -1,99 +1,10 @@
 #include "types.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "avro_put.h"
+#include "config.h"
 #include "types_conv.h"
-
-/* pg_type typmods carry a header of 4 bytes (VARHDRSZ) for lengths and for numeric. */
-#define VARHDRSZ 4
-#define MAX_TIME_DIGITS 6
-
-/* numeric(p,s): src/backend/utils/adt/numeric.c, make_numeric_typmod(): p << 16 | (s & 0x7ff).
- * A negative scale becomes 0 with as many more digits: Avro has none below 0. */
-static void refine_numeric(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    static const struct wf_avro_type decimal = {.base = "bytes",
-                                                .connect_name =
-                                                    "org.apache.kafka.connect.data.Decimal",
-                                                .logical = "decimal",
-                                                .decimal = true};
-    int packed, precision, scale;
-
-    if (in->typmod < VARHDRSZ)
-        return;
-    packed = in->typmod - VARHDRSZ;
-    precision = packed >> 16 & 0xffff;
-    scale = ((packed & 0x7ff) ^ 1024) - 1024;
-    t->avro = decimal;
-    t->avro.precision = scale < 0 ? precision - scale : precision;
-    t->avro.scale = scale < 0 ? 0 : scale;
-    t->arg = t->avro.scale;
-    t->conv = wf_conv_decimal;
-    t->room += (uint32_t)t->arg;
-}
-
-static void refine_money(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    (void)in;
-    t->arg = 2;
-}
-
-static int time_digits(int32_t typmod)
-{
-    return typmod >= 0 && typmod < MAX_TIME_DIGITS ? typmod : MAX_TIME_DIGITS;
-}
-
-/* time_precision_mode adaptive: milliseconds to three digits, microseconds above. */
-static void refine_time(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    if (time_digits(in->typmod) > 3)
-        return;
-    t->conv = wf_conv_time_ms;
-    t->avro.base = "int";
-    t->avro.connect_name = "io.debezium.time.Time";
-    t->avro.logical = NULL; /* Confluent's reader refuses time-millis beside this name */
-}
-
-static void refine_timestamp(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    if (time_digits(in->typmod) > 3)
-        return;
-    t->conv = wf_conv_timestamp_ms;
-    t->avro.connect_name = "io.debezium.time.Timestamp";
-    t->avro.logical = NULL; /* as above, timestamp-millis */
-}
-
-static void refine_zoned(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    t->arg = time_digits(in->typmod);
-}
-
-/* bit and varbit; one bit is a boolean, more are Bits with their length as parameter. */
-static void refine_bits(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    static const struct wf_avro_type boolean = {.base = "boolean"};
-
-    if (in->typmod == 1) {
-        t->avro = boolean;
-        t->conv = wf_conv_bit1;
-        t->zero = "0";
-        return;
-    }
-    snprintf(t->param, sizeof(t->param), "%d", in->typmod < 0 ? INT32_MAX : in->typmod);
-    wf_avro_param_add(&t->avro, "length", t->param);
-}
-
-static void refine_enum(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    wf_avro_param_add(&t->avro, "allowed", in->enum_labels);
-}
-
-static void refine_text(struct wf_coltype *t, const struct wf_type_in *in)
-{
-    t->avro.pg_type = in->text_name ? in->text_name : in->name;
-}
 
 #define NAMED(b, n) {.base = (b), .connect_name = (n)}
 #define ANNOTATED(b, n, l) {.base = (b), .connect_name = (n), .logical = (l)}
@@ -106,13 +17,14 @@ static void refine_text(struct wf_coltype *t, const struct wf_type_in *in)
 #define ROOM_VECTOR                                                                                \
     .room = 64, .room_per_byte = 5, .refine = wf_refine_pgvector, .toast = WF_TOAST_NONE
 #define TEXT .avro = {.base = "string"}, .conv = wf_conv_text, ROOM_TEXT
+#define EXTRA TEXT, .refine = wf_form_other, .extra = true
 
 /* clang-format off */
 const struct wf_type wf_types[] = {
     {.oid = 16, .name = "bool", .avro = {.base = "boolean"}, .conv = wf_conv_bool, ROOM_INT,
      .zero = "f", .dflt = WF_DFLT_LITERAL, .call = "f"},
     {.oid = 21, .name = "int2", .avro = {.base = "int", .connect_type = "int16"},
-     .conv = wf_conv_int2, ROOM_INT, .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
+     .conv = wf_conv_int2, ROOM_INT, .refine = wf_form_int2, .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
     {.oid = 23, .name = "int4", .avro = {.base = "int"}, .conv = wf_conv_int4, ROOM_INT,
      .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0"},
     {.oid = 20, .name = "int8", .avro = {.base = "long"}, .conv = wf_conv_int8, ROOM_INT,
@@ -125,14 +37,14 @@ const struct wf_type wf_types[] = {
      .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0", .note = "NaN and infinities as such"},
     {.oid = 1700, .name = "numeric",
      .avro = {.base = "record", .record = WF_RECORD_VARIABLE_DECIMAL},
-     .conv = wf_conv_variable_decimal, .room = 64, .room_per_byte = 1, .refine = refine_numeric,
+     .conv = wf_conv_variable_decimal, .room = 64, .room_per_byte = 1, .refine = wf_form_numeric,
      .toast = WF_TOAST_NONE, .zero = "0", .dflt = WF_DFLT_LITERAL, .call = "0",
      .note = "with precision: `bytes`, `decimal(p,s)`, the value padded to s digits, a negative "
              "scale written as 0; NaN and infinities are refused"},
     {.oid = 790, .name = "money",
      .avro = {.base = "bytes", .connect_name = "org.apache.kafka.connect.data.Decimal",
               .logical = "decimal", .decimal = true, .scale = 2},
-     .conv = wf_conv_money, .room = 64, .refine = refine_money, .zero = "$0.00",
+     .conv = wf_conv_money, .room = 64, .refine = wf_form_money, .zero = "$0.00",
      .note = "scale 2 (lc_monetary is pinned to C)"},
 
     {.oid = 25, .name = "text", TEXT, .dflt = WF_DFLT_WORD, .call = ""},
@@ -152,26 +64,28 @@ const struct wf_type wf_types[] = {
      .note = "the server's text"},
     {.oid = 2950, .name = "uuid", .avro = ANNOTATED("string", "io.debezium.data.Uuid", "uuid"),
      .conv = wf_conv_uuid, .room = WF_LONG_ROOM, .room_per_byte = 1, .zero = "",
+     .refine = wf_form_uuid,
      .dflt = WF_DFLT_LITERAL, .call = "00000000-0000-0000-0000-000000000000"},
     {.oid = 17, .name = "bytea", .avro = {.base = "bytes"}, .conv = wf_conv_bytea,
-     .room = WF_LONG_ROOM, .room_per_byte = 1, .toast = WF_TOAST_TEXT, .zero = "\\x"},
+     .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = wf_form_bytea, .toast = WF_TOAST_TEXT,
+     .zero = "\\x"},
     {.oid = 1560, .name = "bit", .avro = NAMED("bytes", "io.debezium.data.Bits"),
-     .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = refine_bits,
+     .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = wf_form_bits,
      .toast = WF_TOAST_NONE, .zero = "", .dflt = WF_DFLT_LITERAL, .call = "0",
      .note = "little endian, leading zero bytes dropped; bit(1): `boolean`"},
     {.oid = 1562, .name = "varbit", .avro = NAMED("bytes", "io.debezium.data.Bits"),
-     .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = refine_bits,
+     .conv = wf_conv_bits, .room = WF_LONG_ROOM, .room_per_byte = 1, .refine = wf_form_bits,
      .toast = WF_TOAST_NONE, .zero = "", .dflt = WF_DFLT_LITERAL, .call = "0",
      .note = "as bit; without a length 2147483647 is written; varbit(1): `boolean`, its empty value "
              "refused"},
 
     {.oid = 1082, .name = "date", .avro = NAMED("int", "io.debezium.time.Date"),
-     .conv = wf_conv_date, ROOM_INT, .zero = "1970-01-01", .dflt = WF_DFLT_CLOCK,
+     .conv = wf_conv_date, ROOM_INT, .refine = wf_form_date, .zero = "1970-01-01", .dflt = WF_DFLT_CLOCK,
      .call = "1970-01-01",
      .note = "days since 1970-01-01; infinity 2146033979, -infinity -2147472691"},
     {.oid = 1083, .name = "time",
      .avro = ANNOTATED("long", "io.debezium.time.MicroTime", "time-micros"),
-     .conv = wf_conv_time_us, ROOM_INT, .refine = refine_time, .zero = "00:00:00",
+     .conv = wf_conv_time_us, ROOM_INT, .refine = wf_form_time, .zero = "00:00:00",
      .dflt = WF_DFLT_CLOCK, .call = "00:00:00",
      .note = "microseconds; precision 0 to 3: `int` milliseconds, io.debezium.time.Time; 24:00 "
              "is a whole day"},
@@ -179,18 +93,18 @@ const struct wf_type wf_types[] = {
      .conv = wf_conv_timetz, .room = 32, .zero = "00:00:00Z", .note = "in UTC"},
     {.oid = 1114, .name = "timestamp",
      .avro = ANNOTATED("long", "io.debezium.time.MicroTimestamp", "local-timestamp-micros"),
-     .conv = wf_conv_timestamp_us, ROOM_INT, .refine = refine_timestamp,
+     .conv = wf_conv_timestamp_us, ROOM_INT, .refine = wf_form_timestamp,
      .zero = "1970-01-01 00:00:00", .dflt = WF_DFLT_CLOCK, .call = "1970-01-01 00:00:00",
      .note = "microseconds, infinities are the largest and smallest long, after 294247-01-10 "
              "refused; precision 0 to 3: milliseconds, io.debezium.time.Timestamp, infinities "
              "9223372036825200000 and -9223372036832400000"},
     {.oid = 1184, .name = "timestamptz", .avro = NAMED("string", "io.debezium.time.ZonedTimestamp"),
-     .conv = wf_conv_timestamptz, .room = 48, .room_per_byte = 1, .refine = refine_zoned,
+     .conv = wf_conv_timestamptz, .room = 48, .room_per_byte = 1, .refine = wf_form_timestamptz,
      .zero = "1970-01-01T00:00:00Z", .dflt = WF_DFLT_CLOCK, .call = "1970-01-01 00:00:00+00",
      .note = "ISO 8601 in UTC with as many digits as the precision; astronomical years; "
              "`infinity`, `-infinity`"},
     {.oid = 1186, .name = "interval", .avro = NAMED("long", "io.debezium.time.MicroDuration"),
-     .conv = wf_conv_interval, ROOM_INT, .zero = "00:00:00", .dflt = WF_DFLT_LITERAL,
+     .conv = wf_conv_interval, ROOM_INT, .refine = wf_form_interval, .zero = "00:00:00", .dflt = WF_DFLT_LITERAL,
      .call = "00:00:00",
      .note = "microseconds, a month is 30.4375 days; what does not fit is refused"},
 
@@ -213,6 +127,38 @@ const struct wf_type wf_types[] = {
      .refine = wf_refine_hstore, .zero = "{}",
      .note = "a JSON object, keys in the server's order; hstore_handling_mode `map`: a map"},
     {.oid = 0, .name = "isbn", TEXT},
+    {.oid = 3615, .name = "tsquery", EXTRA},
+    {.oid = 4072, .name = "jsonpath", EXTRA},
+    {.oid = 3220, .name = "pg_lsn", EXTRA},
+    {.oid = 28, .name = "xid", EXTRA},
+    {.oid = 5069, .name = "xid8", EXTRA},
+    {.oid = 29, .name = "cid", EXTRA},
+    {.oid = 27, .name = "tid", EXTRA},
+    {.oid = 2970, .name = "txid_snapshot", EXTRA},
+    {.oid = 5038, .name = "pg_snapshot", EXTRA},
+    {.oid = 2205, .name = "regclass", EXTRA, .note = "the name, as the other reg types"},
+    {.oid = 24, .name = "regproc", EXTRA},
+    {.oid = 2202, .name = "regprocedure", EXTRA},
+    {.oid = 2203, .name = "regoper", EXTRA},
+    {.oid = 2204, .name = "regoperator", EXTRA},
+    {.oid = 2206, .name = "regtype", EXTRA},
+    {.oid = 4096, .name = "regrole", EXTRA},
+    {.oid = 4089, .name = "regnamespace", EXTRA},
+    {.oid = 4191, .name = "regcollation", EXTRA},
+    {.oid = 3734, .name = "regconfig", EXTRA},
+    {.oid = 3769, .name = "regdictionary", EXTRA},
+    {.oid = 1790, .name = "refcursor", EXTRA},
+    {.oid = 1033, .name = "aclitem", EXTRA},
+    {.oid = 0, .name = "lquery", EXTRA},
+    {.oid = 0, .name = "ltxtquery", EXTRA},
+    {.oid = 0, .name = "cube", EXTRA},
+    {.oid = 0, .name = "ean13", EXTRA},
+    {.oid = 0, .name = "isbn13", EXTRA},
+    {.oid = 0, .name = "ismn", EXTRA},
+    {.oid = 0, .name = "ismn13", EXTRA},
+    {.oid = 0, .name = "issn", EXTRA},
+    {.oid = 0, .name = "issn13", EXTRA},
+    {.oid = 0, .name = "upc", EXTRA},
     {.oid = 600, .name = "point", .avro = {.base = "record", .record = WF_RECORD_POINT},
      .conv = wf_conv_point, .room = 64, .zero = "(0,0)",
      .note = "wkb is filled in, srid is null"},
@@ -261,15 +207,13 @@ static const struct wf_type enum_type = {.name = "enum",
                                          .avro = NAMED("string", "io.debezium.data.Enum"),
                                          .conv = wf_conv_text,
                                          ROOM_TEXT,
-                                         .refine = refine_enum,
+                                         .refine = wf_form_enum,
                                          .dflt = WF_DFLT_LITERAL,
                                          .call = "",
                                          .note = "labels in sort order in `allowed`"};
 static const struct wf_type text_type = {
     .name = "any other",
-    TEXT,
-    .refine = refine_text,
-    .extra = true,
+    EXTRA,
     .note = "the server's text, the type's name in `walferry.pg.type`; announced in the log"};
 
 static const struct wf_type *find_row(const struct wf_type_in *in)
@@ -289,29 +233,45 @@ static const struct wf_type *find_row(const struct wf_type_in *in)
     return &text_type;
 }
 
-enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in)
+static enum wf_resolved verdict(const struct wf_coltype *t, const struct wf_type_modes *m)
 {
-    const struct wf_type *row = find_row(in);
+    bool debezium = wf_form_is_debezium(m);
+
+    if (t->row->extra && !m->unknown && (debezium || t->row == &text_type))
+        return WF_RESOLVED_OMIT;
+    /* Debezium's own modes cut; whoever names one there asks for that */
+    if (t->lossy && !debezium && m->lossy != WF_LOSSY_ALLOW)
+        return WF_RESOLVED_LOSSY;
+    return t->row == &text_type ? WF_RESOLVED_TEXT : WF_RESOLVED;
+}
+
+enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *given)
+{
+    const struct wf_type *row = find_row(given);
+    struct wf_type_in in = *given;
     enum wf_resolved nested;
 
+    if (!in.modes)
+        in.modes = &wf_form_default_modes;
     if (row == &text_type &&
-        (wf_array_resolve(t, in, &nested) || wf_record_resolve(t, in, &nested)))
+        (wf_array_resolve(t, &in, &nested) || wf_record_resolve(t, &in, &nested))) {
+        if (nested != WF_RESOLVED_MEMORY)
+            wf_form_finish(t, &in);
         return nested;
+    }
     *t = (struct wf_coltype){.conv = row->conv,
                              .room = row->room,
                              .room_per_byte = row->room_per_byte,
                              .zero = row->zero,
                              .toast = row->toast,
-                             .placeholder = in->modes && in->modes->placeholder
-                                                ? in->modes->placeholder
-                                                : WF_TOAST_PLACEHOLDER,
+                             .placeholder = in.modes->placeholder ? in.modes->placeholder
+                                                                  : WF_TOAST_PLACEHOLDER,
                              .row = row,
                              .avro = row->avro};
     if (row->refine)
-        row->refine(t, in);
-    if (row != &text_type || wf_array_as_text(in))
-        return WF_RESOLVED;
-    return !in->modes || in->modes->unknown ? WF_RESOLVED_TEXT : WF_RESOLVED_OMIT;
+        row->refine(t, &in);
+    wf_form_finish(t, &in);
+    return wf_array_as_text(&in) ? WF_RESOLVED : verdict(t, in.modes);
 }
 
 void wf_type_free(struct wf_coltype *t)
@@ -405,6 +365,8 @@ static bool put_toast_bytea(const struct wf_coltype *t, struct wf_buf *out)
 
 bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out)
 {
+    enum wf_conv_why why;
+
     switch (t->toast) {
     case WF_TOAST_TEXT:
         put_string(t->placeholder, out);
@@ -415,42 +377,9 @@ bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out)
         return put_toast_bytea(t, out);
     case WF_TOAST_ITEMS:
         return wf_items_put_toast(t, out);
+    case WF_TOAST_CONV_TEXT:
+        return wf_type_put(t, t->placeholder, strlen(t->placeholder), out, &why);
     default:
         return false;
     }
-}
-
-/* ---- documentation ---- */
-
-static void put_doc_row(struct wf_buf *out, const struct wf_type *row)
-{
-    const struct wf_avro_type *a = &row->avro;
-
-    wf_buf_printf(out, "| %s | `%s` | %s | %s | %s | %s |\n", row->name,
-                  a->record ? wf_schema_record_name(a->record) : a->base,
-                  a->connect_name ? a->connect_name : "", a->logical ? a->logical : "",
-                  row->toast == WF_TOAST_FIXED  ? "always sent"
-                  : row->toast == WF_TOAST_NONE ? "refused"
-                                                : "placeholder",
-                  row->note ? row->note : "");
-}
-
-void wf_types_docs(struct wf_buf *out)
-{
-    wf_buf_str(
-        out,
-        "# PostgreSQL types in events\n\n"
-        "Generated from the converter table (`src/types.c`); a test compares. Profile "
-        "`debezium`.\n\n"
-        "Domains are resolved to their base type. A value an Avro type cannot hold stops the "
-        "pipeline with table and column; nothing is rounded, wrapped or turned into null. "
-        "\"Unchanged\" says what an UPDATE shows for a TOASTed value it did not touch, when the "
-        "table's replica identity is not FULL: the placeholder `" WF_TOAST_PLACEHOLDER
-        "`, or a refusal; types of fixed width are never TOASTed.\n\n"
-        "| PostgreSQL | Avro | connect.name | logicalType | unchanged | remarks |\n"
-        "|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < wf_ntypes; i++)
-        put_doc_row(out, &wf_types[i]);
-    put_doc_row(out, &enum_type);
-    put_doc_row(out, &text_type);
 }

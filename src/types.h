@@ -53,12 +53,13 @@ typedef unsigned char *(*wf_conv_fn)(const struct wf_coltype *t, const char *s, 
 struct wf_type_in;
 
 enum wf_toast {
-    WF_TOAST_FIXED, /* never TOASTed: the type has a fixed width */
-    WF_TOAST_NONE,  /* no value of the Avro type could mark it */
-    WF_TOAST_TEXT,  /* string or bytes: the placeholder itself */
-    WF_TOAST_JSON,  /* {"placeholder":"placeholder"} */
-    WF_TOAST_CONV,  /* the placeholder's bytes as the converter shows a bytea */
-    WF_TOAST_ITEMS, /* an array of it, by the element's type */
+    WF_TOAST_FIXED,     /* never TOASTed: the type has a fixed width */
+    WF_TOAST_NONE,      /* no value of the Avro type could mark it */
+    WF_TOAST_TEXT,      /* string or bytes: the placeholder itself */
+    WF_TOAST_JSON,      /* {"placeholder":"placeholder"} */
+    WF_TOAST_CONV,      /* the placeholder's bytes as the converter shows a bytea */
+    WF_TOAST_CONV_TEXT, /* the placeholder as the converter shows a text */
+    WF_TOAST_ITEMS,     /* an array of it, by the element's type */
 };
 
 enum wf_dflt {
@@ -110,12 +111,13 @@ struct wf_type_in {
 struct wf_coltype {
     wf_conv_fn conv;
     uint32_t room, room_per_byte;
-    int32_t arg; /* decimals: scale; zoned times: fraction digits; arrays: delimiter */
+    int32_t arg; /* decimals: scale; zoned times: digits; arrays: delimiter; or enum wf_stamp */
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
     bool zero_pg;     /* it is PG text even where the Avro type is a string */
     enum wf_toast toast;
     const char *placeholder; /* for an unsent value */
+    bool lossy;              /* the form cuts digits that the column has */
     struct wf_avro_type avro;
     char param[12]; /* storage of avro.params, as the next two lines */
     char source_type[WF_SOURCE_TYPE_MAX];

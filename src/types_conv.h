@@ -11,6 +11,9 @@
 /* types_text.c */
 WF_CONV(wf_conv_text);
 WF_CONV(wf_conv_bytea);
+WF_CONV(wf_conv_bytea_text);
+WF_CONV(wf_conv_raw_text);
+WF_CONV(wf_conv_bit_text);
 WF_CONV(wf_conv_bool);
 WF_CONV(wf_conv_bit1);
 WF_CONV(wf_conv_bits);
@@ -26,16 +29,62 @@ WF_CONV(wf_conv_float4);
 WF_CONV(wf_conv_float8);
 WF_CONV(wf_conv_decimal);
 WF_CONV(wf_conv_variable_decimal);
+WF_CONV(wf_conv_numeric_double);
+WF_CONV(wf_conv_numeric_text);
+WF_CONV(wf_conv_numeric_words);
+WF_CONV(wf_conv_decimal_text);
 WF_CONV(wf_conv_money);
+WF_CONV(wf_conv_money_scaled);
+WF_CONV(wf_conv_money_double);
+WF_CONV(wf_conv_money_text);
 /* types_time.c */
 WF_CONV(wf_conv_date);
+WF_CONV(wf_conv_date_finite);
+WF_CONV(wf_conv_date_iso);
 WF_CONV(wf_conv_time_ms);
 WF_CONV(wf_conv_time_us);
+WF_CONV(wf_conv_time_iso);
+WF_CONV(wf_conv_clock); /* time by t->arg, as wf_conv_stamp */
 WF_CONV(wf_conv_timetz);
 WF_CONV(wf_conv_timestamp_ms);
 WF_CONV(wf_conv_timestamp_us);
+WF_CONV(wf_conv_timestamp_iso);
+WF_CONV(wf_conv_stamp); /* timestamp or timestamptz by t->arg, bits of enum wf_stamp */
 WF_CONV(wf_conv_timestamptz);
 WF_CONV(wf_conv_interval);
+WF_CONV(wf_conv_interval_parts);
+WF_CONV(wf_conv_interval_iso);
+
+enum wf_stamp {
+    WF_STAMP_MS = 0,
+    WF_STAMP_US = 1,
+    WF_STAMP_NS = 2,
+    WF_STAMP_UNIT = 3,   /* mask of the unit */
+    WF_STAMP_FLOOR = 4,  /* digits that do not fit are cut; else refused */
+    WF_STAMP_FINITE = 8, /* infinities are refused; else the constants below */
+    WF_STAMP_ZONED = 16, /* the text has a zone */
+};
+
+/* types_form.c: the refinements of the table's rows. */
+#define WF_FORM(name) void name(struct wf_coltype *t, const struct wf_type_in *in)
+WF_FORM(wf_form_int2);
+WF_FORM(wf_form_numeric);
+WF_FORM(wf_form_money);
+WF_FORM(wf_form_uuid);
+WF_FORM(wf_form_bytea);
+WF_FORM(wf_form_bits);
+WF_FORM(wf_form_enum);
+WF_FORM(wf_form_date);
+WF_FORM(wf_form_time);
+WF_FORM(wf_form_timestamp);
+WF_FORM(wf_form_timestamptz);
+WF_FORM(wf_form_interval);
+WF_FORM(wf_form_other);
+
+/* types_form.c: what holds for every type of a profile, after the row's refinement. */
+WF_FORM(wf_form_finish);
+extern const struct wf_type_modes wf_form_default_modes;
+bool wf_form_is_debezium(const struct wf_type_modes *m);
 
 /* types_array.c */
 WF_CONV(wf_conv_array);

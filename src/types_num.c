@@ -1,5 +1,6 @@
 /* Converters of numbers. */
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "avro_put.h"
@@ -429,14 +430,122 @@ WF_CONV(wf_conv_variable_decimal)
     return put_decimal(p, &d);
 }
 
-/* "-$1,234.56": lc_monetary is pinned to C. */
-WF_CONV(wf_conv_money)
+/* ---- numeric as double and as text ---- */
+
+/* As many digits decide the nearest double (767 do; a guess with room), and whether more follow. */
+#define DOUBLE_DIGITS 800
+
+/* Of any length: digits as a whole number with an exponent for the library. */
+static double long_double(const struct dec *d)
+{
+    char buf[DOUBLE_DIGITS + 32];
+    size_t total = d->nwhole + d->nfrac, i = 0, n = 0;
+    long exp10;
+
+    while (i < total && !digit_at(d, i))
+        i++;
+    for (; i < total && n < DOUBLE_DIGITS; i++)
+        buf[n++] = (char)('0' + digit_at(d, i));
+    exp10 = (long)d->nwhole - (long)i;
+    for (; i < total; i++)
+        if (digit_at(d, i)) {
+            buf[n++] = '1'; /* lifts a tie, stands for all that follows */
+            exp10--;
+            break;
+        }
+    if (!n)
+        return 0;
+    snprintf(buf + n, sizeof(buf) - n, "e%ld", exp10);
+    return d->neg ? -strtod(buf, NULL) : strtod(buf, NULL);
+}
+
+static unsigned char *put_double(unsigned char *p, double d)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &d, sizeof(bits));
+    return wf_put_u64le(p, bits);
+}
+
+/* Rounded to the nearest double; what is beyond the largest is refused, not made infinite. */
+WF_CONV(wf_conv_numeric_double)
+{
+    struct dec dec;
+    double d;
+
+    (void)t;
+    if (n && special_float(s, n) && wf_parse_double(s, n, &d))
+        return put_double(p, d);
+    if (!split_decimal(s, n, &dec, why))
+        return NULL;
+    if (n > FLOAT_TEXT_MAX || !wf_parse_double(s, n, &d))
+        d = long_double(&dec);
+    if (!__builtin_isfinite(d))
+        return wf_conv_fail(why, WF_CONV_RANGE);
+    return put_double(p, d);
+}
+
+/* The server's digits; with a scale as many behind the point, zeros filled in. */
+WF_CONV(wf_conv_decimal_text)
+{
+    bool scaled = t->arg >= 0;
+    size_t scale = scaled ? (size_t)t->arg : 0, whole, point;
+    struct dec d;
+
+    if (!split_decimal(s, n, &d, why))
+        return NULL;
+    if (!scaled || d.nfrac == scale)
+        return wf_put_bytes(p, s, n);
+    while (d.nfrac > scale && d.frac[d.nfrac - 1] == '0')
+        d.nfrac--;
+    if (d.nfrac > scale)
+        return wf_conv_fail(why, WF_CONV_RANGE);
+    whole = d.neg + d.nwhole;
+    point = scale > 0;
+    p = wf_put_long(p, (int64_t)(whole + point + scale));
+    memcpy(p, s, whole);
+    p += whole;
+    if (point)
+        *p++ = '.';
+    memcpy(p, d.frac, d.nfrac);
+    memset(p + d.nfrac, '0', scale - d.nfrac);
+    return p + scale;
+}
+
+/* As above, NaN and the infinities as PostgreSQL writes them. */
+WF_CONV(wf_conv_numeric_text)
+{
+    if (n && special_float(s, n))
+        return wf_put_bytes(p, s, n);
+    return wf_conv_decimal_text(t, s, n, p, why);
+}
+
+/* As above, NaN and the infinities by the names Debezium has for them. */
+WF_CONV(wf_conv_numeric_words)
+{
+    switch (n ? special_float(s, n) : 0) {
+    case 2:
+        return wf_put_bytes(p, "NAN", 3);
+    case 1:
+        return wf_put_bytes(p, "POSITIVE_INFINITY", 17);
+    case -1:
+        return wf_put_bytes(p, "NEGATIVE_INFINITY", 17);
+    default:
+        return wf_conv_decimal_text(t, s, n, p, why);
+    }
+}
+
+/* ---- money ---- */
+
+#define MONEY_TEXT_MAX 32 /* "-92233720368547758.08" are 21 */
+
+/* "-$1,234.56" as hundredths: lc_monetary is pinned to C. */
+static bool read_money(const char *s, size_t n, int64_t *cents)
 {
     const char *end = s + n;
     bool neg = n && *s == '-', any = false;
     uint64_t v = 0;
 
-    (void)t;
     s += neg;
     if (s < end && *s == '$')
         s++;
@@ -444,14 +553,63 @@ WF_CONV(wf_conv_money)
         if (*s == ',')
             continue;
         if (!is_digit(*s) || v > UINT64_MAX / 2000)
-            return wf_conv_fail(why, WF_CONV_BAD);
+            return false;
         v = v * 10 + (unsigned)(*s - '0');
         any = true;
     }
     if (!any || end - s != 3 || !is_digit(s[1]) || !is_digit(s[2]))
-        return wf_conv_fail(why, WF_CONV_BAD);
+        return false;
     v = v * 100 + (uint64_t)(s[1] - '0') * 10 + (uint64_t)(s[2] - '0');
     if (v > (uint64_t)INT64_MAX + neg)
+        return false;
+    *cents = (int64_t)(neg ? -v : v);
+    return true;
+}
+
+/* As numeric prints it: "-1234.56". Return: the length, 0 when it is no money. */
+static size_t plain_money(const char *s, size_t n, char out[MONEY_TEXT_MAX])
+{
+    int64_t cents;
+    uint64_t mag;
+
+    if (!read_money(s, n, &cents))
+        return 0;
+    mag = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;
+    return (size_t)snprintf(out, MONEY_TEXT_MAX, "%s%llu.%02u", cents < 0 ? "-" : "",
+                            (unsigned long long)(mag / 100), (unsigned)(mag % 100));
+}
+
+WF_CONV(wf_conv_money)
+{
+    int64_t cents;
+
+    (void)t;
+    if (!read_money(s, n, &cents))
         return wf_conv_fail(why, WF_CONV_BAD);
-    return put_int64_bytes(p, (int64_t)(neg ? -v : v));
+    return put_int64_bytes(p, cents);
+}
+
+/* With another number of digits than two. */
+WF_CONV(wf_conv_money_scaled)
+{
+    char text[MONEY_TEXT_MAX];
+    size_t len = plain_money(s, n, text);
+
+    return len ? wf_conv_decimal(t, text, len, p, why) : wf_conv_fail(why, WF_CONV_BAD);
+}
+
+WF_CONV(wf_conv_money_double)
+{
+    char text[MONEY_TEXT_MAX];
+    size_t len = plain_money(s, n, text);
+
+    return len ? wf_conv_numeric_double(t, text, len, p, why) : wf_conv_fail(why, WF_CONV_BAD);
+}
+
+WF_CONV(wf_conv_money_text)
+{
+    char text[MONEY_TEXT_MAX];
+    size_t len = plain_money(s, n, text);
+
+    return len ? wf_conv_decimal_text(t, text, len, p, why) : wf_conv_fail(why, WF_CONV_BAD);
 }

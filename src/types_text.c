@@ -1,5 +1,6 @@
 /* Converters of texts, bytes, bits and small composites. */
 #include "avro_put.h"
+#include "config.h"
 #include "types_conv.h"
 
 WF_CONV(wf_conv_text)
@@ -37,6 +38,92 @@ WF_CONV(wf_conv_bytea)
         *p++ = (unsigned char)(hi << 4 | lo);
     }
     return p;
+}
+
+static const char base64_plain[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* Bytes to show: as they are, or as pairs of valid hex digits. */
+struct source {
+    const char *s;
+    size_t len;
+    bool hex;
+};
+
+static inline unsigned byte_at(const struct source *b, size_t i)
+{
+    if (i >= b->len)
+        return 0;
+    return b->hex ? (unsigned)(hex_value(b->s[2 * i]) << 4 | hex_value(b->s[2 * i + 1]))
+                  : (unsigned char)b->s[i];
+}
+
+static unsigned char *put_hex(unsigned char *p, const struct source *b)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    p = wf_put_long(p, (int64_t)b->len * 2);
+    for (size_t i = 0; i < b->len; i++) {
+        *p++ = (unsigned char)hex[byte_at(b, i) >> 4];
+        *p++ = (unsigned char)hex[byte_at(b, i) & 15];
+    }
+    return p;
+}
+
+/* With padding (RFC 4648, sections 4 and 5). */
+static unsigned char *put_base64(unsigned char *p, const struct source *b, const char *digits)
+{
+    p = wf_put_long(p, (int64_t)((b->len + 2) / 3 * 4));
+    for (size_t i = 0; i < b->len; i += 3) {
+        unsigned v = byte_at(b, i) << 16 | byte_at(b, i + 1) << 8 | byte_at(b, i + 2);
+
+        *p++ = (unsigned char)digits[v >> 18];
+        *p++ = (unsigned char)digits[v >> 12 & 63];
+        *p++ = i + 1 < b->len ? (unsigned char)digits[v >> 6 & 63] : '=';
+        *p++ = i + 2 < b->len ? (unsigned char)digits[v & 63] : '=';
+    }
+    return p;
+}
+
+static unsigned char *put_binary(unsigned char *p, const struct source *b, int mode)
+{
+    if (mode == WF_BINARY_HEX)
+        return put_hex(p, b);
+    return put_base64(p, b, mode == WF_BINARY_BASE64 ? base64_plain : base64_url);
+}
+
+/* bytea as text by t->arg (enum wf_binary_mode). */
+WF_CONV(wf_conv_bytea_text)
+{
+    struct source b = {.hex = true};
+
+    if (n < 2 || n % 2 || s[0] != '\\' || s[1] != 'x')
+        return wf_conv_fail(why, WF_CONV_BAD);
+    for (size_t i = 2; i < n; i++)
+        if (hex_value(s[i]) < 0)
+            return wf_conv_fail(why, WF_CONV_BAD);
+    b.s = s + 2;
+    b.len = n / 2 - 1;
+    return put_binary(p, &b, t->arg);
+}
+
+/* Any text as Debezium shows the bytes of a type it does not know. */
+WF_CONV(wf_conv_raw_text)
+{
+    struct source b = {.s = s, .len = n};
+
+    (void)why;
+    return put_binary(p, &b, t->arg);
+}
+
+WF_CONV(wf_conv_bit_text)
+{
+    (void)t;
+    for (size_t i = 0; i < n; i++)
+        if (s[i] != '0' && s[i] != '1')
+            return wf_conv_fail(why, WF_CONV_BAD);
+    return wf_put_bytes(p, s, n);
 }
 
 WF_CONV(wf_conv_bool)

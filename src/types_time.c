@@ -267,6 +267,91 @@ WF_CONV(wf_conv_timestamp_us)
     return wf_put_long(p, us);
 }
 
+/* ---- other units and rules ---- */
+
+static unsigned char *put_ms(unsigned char *p, int64_t days, int64_t us, int arg,
+                             enum wf_conv_why *why)
+{
+    if (us % 1000 && !(arg & WF_STAMP_FLOOR))
+        return wf_conv_fail(why, WF_CONV_RANGE);
+    return wf_put_long(p, days * DAY_MS + us / 1000); /* us is of the day: this rounds down */
+}
+
+/* The longest and the shortest value stand for the infinities. */
+static unsigned char *put_scaled(unsigned char *p, int64_t days, int64_t us, int64_t per_us,
+                                 enum wf_conv_why *why)
+{
+    int64_t v;
+
+    if (__builtin_mul_overflow(days, DAY_US * per_us, &v) ||
+        __builtin_add_overflow(v, us * per_us, &v) || v == INT64_MAX || v == INT64_MIN)
+        return wf_conv_fail(why, WF_CONV_RANGE);
+    return wf_put_long(p, v);
+}
+
+static unsigned char *put_units(unsigned char *p, int64_t days, int64_t us, int arg,
+                                enum wf_conv_why *why)
+{
+    switch (arg & WF_STAMP_UNIT) {
+    case WF_STAMP_MS:
+        return put_ms(p, days, us, arg, why);
+    case WF_STAMP_US:
+        return put_scaled(p, days, us, 1, why);
+    default:
+        return put_scaled(p, days, us, 1000, why);
+    }
+}
+
+WF_CONV(wf_conv_date_finite)
+{
+    if (infinity(s, n))
+        return wf_conv_fail(why, WF_CONV_SPECIAL);
+    return wf_conv_date(t, s, n, p, why);
+}
+
+WF_CONV(wf_conv_clock)
+{
+    int64_t us;
+
+    if (!parse_time(s, n, &us))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    return put_units(p, 0, us, t->arg, why);
+}
+
+static bool parse_zoned(const char *s, size_t n, struct stamp *t)
+{
+    struct reader r = {.s = s, .end = s + n};
+    int64_t us, zone;
+
+    read_date(&r, t);
+    expect(&r, ' ');
+    read_time(&r, t);
+    zone = read_zone(&r);
+    read_era(&r, t);
+    if (r.bad)
+        return false;
+    us = t->us - zone * SECOND_US + 2 * DAY_US;
+    date_of(days_of(t) + us / DAY_US - 2, t);
+    t->us = us % DAY_US;
+    return true;
+}
+
+WF_CONV(wf_conv_stamp)
+{
+    int inf = infinity(s, n);
+    struct stamp ts = {0};
+
+    if (inf && t->arg & WF_STAMP_FINITE)
+        return wf_conv_fail(why, WF_CONV_SPECIAL);
+    if (inf && (t->arg & WF_STAMP_UNIT) == WF_STAMP_MS)
+        return wf_put_long(p, inf > 0 ? WF_TIMESTAMP_MS_INFINITY : WF_TIMESTAMP_MS_NEG_INFINITY);
+    if (inf)
+        return wf_put_long(p, inf > 0 ? INT64_MAX : INT64_MIN);
+    if (t->arg & WF_STAMP_ZONED ? !parse_zoned(s, n, &ts) : !parse_timestamp(s, n, &ts))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    return put_units(p, days_of(&ts), ts.us, t->arg, why);
+}
+
 /* ---- texts in UTC ---- */
 
 static unsigned char *put_two(unsigned char *p, unsigned v)
@@ -317,15 +402,42 @@ static unsigned char *put_clock(unsigned char *p, unsigned seconds)
     return put_two(p, seconds % 60);
 }
 
+static unsigned char *put_date(unsigned char *p, const struct stamp *t)
+{
+    p = put_year(p, t->year);
+    *p++ = '-';
+    p = put_two(p, t->month);
+    *p++ = '-';
+    return put_two(p, t->day);
+}
+
+/* The clock with the shortest fraction. */
+static unsigned char *put_short_clock(unsigned char *p, int64_t of_day)
+{
+    unsigned us = (unsigned)(of_day % SECOND_US);
+    int digits = 6;
+
+    for (unsigned rest = us; digits && rest % 10 == 0; rest /= 10)
+        digits--;
+    p = put_clock(p, (unsigned)(of_day / SECOND_US));
+    put_fraction(&p, us, digits);
+    return p;
+}
+
+/* Close a text of at most 63 bytes that starts one byte behind @p. */
+static unsigned char *end_text(unsigned char *p, unsigned char *end)
+{
+    *p = (unsigned char)((end - p - 1) * 2);
+    return end;
+}
+
 /* "12:34:56.7+05:30" to "07:04:56.7Z": the shortest fraction; 24:00:00+00 stays 24:00:00Z. */
 WF_CONV(wf_conv_timetz)
 {
     struct reader r = {.s = s, .end = s + n};
     struct stamp c = {0};
-    unsigned char *text = p + 1, *q = text;
-    unsigned us;
+    unsigned char *q;
     int64_t zone;
-    int digits = 6;
 
     (void)t;
     read_time(&r, &c);
@@ -334,14 +446,59 @@ WF_CONV(wf_conv_timetz)
         return wf_conv_fail(why, WF_CONV_BAD);
     if (zone || c.us < DAY_US)
         c.us = (c.us - zone * SECOND_US + 2 * DAY_US) % DAY_US;
-    us = (unsigned)(c.us % SECOND_US);
-    q = put_clock(q, (unsigned)(c.us / SECOND_US));
-    for (unsigned rest = us; digits && rest % 10 == 0; rest /= 10)
-        digits--;
-    put_fraction(&q, us, digits);
+    q = put_short_clock(p + 1, c.us);
     *q++ = 'Z';
-    *p = (unsigned char)((q - text) * 2); /* at most 16 bytes: the length takes one */
-    return q;
+    return end_text(p, q);
+}
+
+/* Debezium's isostring: local values get a Z too, years are astronomical. */
+WF_CONV(wf_conv_date_iso)
+{
+    struct reader r = {.s = s, .end = s + n};
+    struct stamp d = {0};
+    unsigned char *q;
+
+    (void)t;
+    if (infinity(s, n))
+        return wf_put_bytes(p, s, n);
+    read_date(&r, &d);
+    read_era(&r, &d);
+    if (r.bad)
+        return wf_conv_fail(why, WF_CONV_BAD);
+    q = put_date(p + 1, &d);
+    *q++ = 'Z';
+    return end_text(p, q);
+}
+
+WF_CONV(wf_conv_time_iso)
+{
+    unsigned char *q;
+    int64_t us;
+
+    (void)t;
+    if (!parse_time(s, n, &us))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    q = put_short_clock(p + 1, us);
+    *q++ = 'Z';
+    return end_text(p, q);
+}
+
+WF_CONV(wf_conv_timestamp_iso)
+{
+    struct stamp ts = {0};
+    unsigned char *q;
+
+    (void)t;
+    if (infinity(s, n))
+        return wf_put_bytes(p, s, n);
+    if (!parse_timestamp(s, n, &ts))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    date_of(days_of(&ts) + ts.us / DAY_US, &ts);
+    q = put_date(p + 1, &ts);
+    *q++ = 'T';
+    q = put_short_clock(q, ts.us % DAY_US);
+    *q++ = 'Z';
+    return end_text(p, q);
 }
 
 /* Every byte of @v is at most 9 where @limit has 0x76, and 0 where it has 0x7f. */
@@ -406,24 +563,6 @@ static unsigned char *put_plain_zoned(const char *s, size_t n, unsigned char *p,
     return p + len;
 }
 
-static bool parse_zoned(const char *s, size_t n, struct stamp *t)
-{
-    struct reader r = {.s = s, .end = s + n};
-    int64_t us, zone;
-
-    read_date(&r, t);
-    expect(&r, ' ');
-    read_time(&r, t);
-    zone = read_zone(&r);
-    read_era(&r, t);
-    if (r.bad)
-        return false;
-    us = t->us - zone * SECOND_US + 2 * DAY_US;
-    date_of(days_of(t) + us / DAY_US - 2, t);
-    t->us = us % DAY_US;
-    return true;
-}
-
 /* ISO 8601 in UTC with exactly t->arg digits of fraction; years are astronomical. */
 WF_CONV(wf_conv_timestamptz)
 {
@@ -437,21 +576,20 @@ WF_CONV(wf_conv_timestamptz)
         return wf_put_bytes(p, s, n);
     if (!parse_zoned(s, n, &ts))
         return wf_conv_fail(why, WF_CONV_BAD);
-    q = put_year(text, ts.year);
-    *q++ = '-';
-    q = put_two(q, ts.month);
-    *q++ = '-';
-    q = put_two(q, ts.day);
+    q = put_date(text, &ts);
     *q++ = 'T';
     q = put_clock(q, (unsigned)(ts.us / SECOND_US));
     if (!put_fraction(&q, (unsigned)(ts.us % SECOND_US), t->arg))
         return wf_conv_fail(why, WF_CONV_RANGE);
     *q++ = 'Z';
-    *p = (unsigned char)((q - text) * 2); /* at most 31 bytes: the length takes one */
-    return q;
+    return end_text(p, q);
 }
 
 /* ---- intervals ---- */
+
+struct span {
+    int64_t months, days, us;
+};
 
 /* *sum += @n * @unit. Return: false when that wraps. */
 static bool add_units(int64_t *sum, int64_t n, int64_t unit)
@@ -459,25 +597,26 @@ static bool add_units(int64_t *sum, int64_t n, int64_t unit)
     return !__builtin_mul_overflow(n, unit, &n) && !__builtin_add_overflow(*sum, n, sum);
 }
 
-/* The unit after a number: its microseconds, 0 when there is none. */
-static int64_t read_unit(struct reader *r, int64_t *count)
+/* The unit after a number: how many months or days it is. Return: false when there is none. */
+static bool read_unit(struct reader *r, int64_t *months, int64_t *days)
 {
     static const struct {
         const char *text;
-        int64_t count, us;
-    } units[] = {{" years", 12, MONTH_US}, {" year", 12, MONTH_US}, {" mons", 1, MONTH_US},
-                 {" mon", 1, MONTH_US},    {" days", 1, DAY_US},    {" day", 1, DAY_US}};
+        int64_t months, days;
+    } units[] = {{" years", 12, 0}, {" year", 12, 0}, {" mons", 1, 0},
+                 {" mon", 1, 0},    {" days", 0, 1},  {" day", 0, 1}};
 
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         size_t len = strlen(units[i].text);
 
         if ((size_t)(r->end - r->s) >= len && !memcmp(r->s, units[i].text, len)) {
             r->s += len;
-            *count *= units[i].count;
-            return units[i].us;
+            *months = units[i].months;
+            *days = units[i].days;
+            return true;
         }
     }
-    return 0;
+    return false;
 }
 
 /* ":05:06.789" after the hours: the rest of the clock in microseconds. */
@@ -492,38 +631,112 @@ static int64_t read_clock_rest(struct reader *r)
     return us + fraction(r);
 }
 
-/* One field: "[+-]3 days" or "[+-]04:05:06.789". Return: false when the sum wraps. */
-static bool read_field(struct reader *r, int64_t *sum)
+/* One field: "[+-]3 days" or "[+-]04:05:06.789". Return: false when a sum wraps. */
+static bool read_field(struct reader *r, struct span *sp)
 {
     bool neg = take(r, '-');
-    int64_t v, unit, rest;
+    int64_t v, rest, months, days;
 
     if (!neg)
         take(r, '+');
     v = number(r, 1, 10);
-    unit = read_unit(r, &v);
-    if (unit)
-        return add_units(sum, neg ? -v : v, unit);
+    v = neg ? -v : v;
+    if (read_unit(r, &months, &days))
+        return add_units(&sp->months, v, months) && add_units(&sp->days, v, days);
     rest = read_clock_rest(r);
-    return add_units(sum, neg ? -v : v, 3600 * SECOND_US) && add_units(sum, neg ? -rest : rest, 1);
+    return add_units(&sp->us, v, 3600 * SECOND_US) && add_units(&sp->us, neg ? -rest : rest, 1);
+}
+
+static bool parse_interval(const char *s, size_t n, struct span *sp, enum wf_conv_why *why)
+{
+    struct reader r = {.s = s, .end = s + n};
+    bool fits = true;
+
+    *why = WF_CONV_SPECIAL;
+    if (infinity(s, n))
+        return false;
+    do
+        fits = read_field(&r, sp) && fits;
+    while (!r.bad && take(&r, ' '));
+    *why = r.bad || r.s != r.end ? WF_CONV_BAD : WF_CONV_RANGE;
+    return *why != WF_CONV_BAD && fits && sp->months == (int32_t)sp->months &&
+           sp->days == (int32_t)sp->days;
 }
 
 /* Microseconds with months of 30.4375 days; what does not fit is refused, not saturated. */
 WF_CONV(wf_conv_interval)
 {
-    struct reader r = {.s = s, .end = s + n};
-    bool fits = true;
+    struct span sp = {0};
     int64_t us = 0;
 
     (void)t;
-    if (infinity(s, n))
-        return wf_conv_fail(why, WF_CONV_SPECIAL);
-    do
-        fits = read_field(&r, &us) && fits;
-    while (!r.bad && take(&r, ' '));
-    if (r.bad || r.s != r.end)
-        return wf_conv_fail(why, WF_CONV_BAD);
-    if (!fits)
+    if (!parse_interval(s, n, &sp, why))
+        return NULL;
+    if (!add_units(&us, sp.months, MONTH_US) || !add_units(&us, sp.days, DAY_US) ||
+        !add_units(&us, sp.us, 1))
         return wf_conv_fail(why, WF_CONV_RANGE);
     return wf_put_long(p, us);
+}
+
+/* The record walferry.Interval. */
+WF_CONV(wf_conv_interval_parts)
+{
+    struct span sp = {0};
+
+    (void)t;
+    if (!parse_interval(s, n, &sp, why))
+        return NULL;
+    p = wf_put_long(p, sp.months);
+    p = wf_put_long(p, sp.days);
+    return wf_put_long(p, sp.us);
+}
+
+/* A decimal number, then @unit. */
+static unsigned char *put_part(unsigned char *p, int64_t v, unsigned char unit)
+{
+    unsigned char digits[20];
+    uint64_t mag = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    unsigned n = 0;
+
+    if (v < 0)
+        *p++ = '-';
+    do
+        digits[n++] = (unsigned char)('0' + mag % 10);
+    while (mag /= 10);
+    while (n)
+        *p++ = digits[--n];
+    *p++ = unit;
+    return p;
+}
+
+/* "1 year 2 mons 3 days 04:05:06.7" to "P1Y2M3DT4H5M6.7S": zeros are shown, each part has its
+ * sign. */
+WF_CONV(wf_conv_interval_iso)
+{
+    unsigned char *q = p + 1;
+    struct span sp = {0};
+    int64_t seconds;
+    int digits = 6;
+    unsigned us;
+
+    (void)t;
+    if (!parse_interval(s, n, &sp, why))
+        return NULL;
+    *q++ = 'P';
+    q = put_part(q, sp.months / 12, 'Y');
+    q = put_part(q, sp.months % 12, 'M');
+    q = put_part(q, sp.days, 'D');
+    *q++ = 'T';
+    q = put_part(q, sp.us / (3600 * SECOND_US), 'H');
+    q = put_part(q, sp.us / (60 * SECOND_US) % 60, 'M');
+    seconds = sp.us / SECOND_US % 60;
+    us = (unsigned)(sp.us % SECOND_US < 0 ? -(sp.us % SECOND_US) : sp.us % SECOND_US);
+    if (sp.us < 0 && seconds == 0 && us)
+        *q++ = '-'; /* a zero has no sign of its own */
+    q = put_part(q, seconds, '.') - 1;
+    for (unsigned rest = us; digits && rest % 10 == 0; rest /= 10)
+        digits--;
+    put_fraction(&q, us, digits);
+    *q++ = 'S';
+    return end_text(p, q);
 }

@@ -1,8 +1,10 @@
-/* A type, a type modifier and a text: the converters stay inside text and room, whatever it says.
- * Input: row of the table (1 byte), modifier (2 bytes), text. Also read as a column default. */
+/* A type, a type modifier, modes and a text: the converters stay inside text and room, whatever it
+ * says. Input: row of the table (1 byte), modifier (2 bytes), text; its first two bytes choose the
+ * modes too. Also read as a column default. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "types.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
@@ -32,8 +34,24 @@ static void read_default(const struct wf_coltype *t, const char *expr)
     wf_buf_deinit(&json);
 }
 
+/* Bits of @v as modes; 0 is profile debezium's. */
+static struct wf_type_modes modes_of(unsigned v)
+{
+    struct wf_type_modes m = {.profile = (int)(v % 5), .unknown = v % 2, .lossy = WF_LOSSY_ALLOW};
+
+    m.decimal = (int)(v / 5 % 3);
+    m.time = WF_TIME_ADAPTIVE + (int)(v / 15 % 6);
+    m.zoned = (int)(v / 90 % 3);
+    m.interval = (int)(v / 270 % 3);
+    m.binary = (int)(v / 810 % 4);
+    m.hstore = v / 3240 % 2 ? WF_HSTORE_MAP : WF_HSTORE_JSON;
+    m.money_digits = (int)(v / 6480 % 11);
+    return m;
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
+    struct wf_type_modes modes;
     struct wf_type_in in = {.text_name = "other"};
     struct wf_coltype t;
     char *text, *expr;
@@ -50,6 +68,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     } else if (row == wf_ntypes) {
         in.enum_labels = "a,b";
     }
+    modes = modes_of(size > 4 ? (unsigned)(data[3] << 8 | data[4]) : 0);
+    in.modes = size > 4 && data[3] < 0x80 ? &modes : NULL;
+    in.propagate = data[1] % 2;
+    in.field_name = "c";
     wf_type_resolve(&t, &in);
     data += 3;
     size -= 3;

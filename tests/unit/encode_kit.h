@@ -64,6 +64,7 @@ static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_
     k->conf.prefix = prefix;
     k->conf.topic = topic;
     k->conf.tombstones = true;
+    k->conf.money_digits = 2;
     wf_buf_init(&k->json, 1u << 24);
     k->rc = wf_encoder_new(&k->encoder, &k->conf, framing, max_event, "shop", &k->err);
     k->txn = (struct wf_txn){
