@@ -129,11 +129,6 @@ static bool is_bare(const struct wf_avro_type *t, const char *dflt)
            !t->decimal && !dflt;
 }
 
-const char *wf_schema_record_name(enum wf_avro_record record)
-{
-    return records[record].full_name;
-}
-
 /* The definition, with the column's parameters in front of the record's own connect.name, which is
  * the last property. */
 static void put_record_text(struct wf_buf *out, const struct wf_avro_type *t, const char *text)

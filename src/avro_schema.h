@@ -74,9 +74,6 @@ void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *valu
 void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char *dflt,
                     uint32_t *defined);
 
-/* The full name of a fixed record. */
-const char *wf_schema_record_name(enum wf_avro_record record);
-
 /* `{"name":...,"type":...,"default":...}` as Confluent's AvroData writes the four combinations of
  * nullable and default; unions with a default have the value's branch first. */
 void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32_t *defined);

@@ -254,8 +254,11 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
     if (!in.modes)
         in.modes = &wf_form_default_modes;
     if (row == &text_type &&
-        (wf_array_resolve(t, &in, &nested) || wf_record_resolve(t, &in, &nested)))
+        (wf_array_resolve(t, &in, &nested) || wf_record_resolve(t, &in, &nested))) {
+        if (nested != WF_RESOLVED_MEMORY)
+            wf_form_finish(t, &in);
         return nested;
+    }
     *t = (struct wf_coltype){.conv = row->conv,
                              .room = row->room,
                              .room_per_byte = row->room_per_byte,
@@ -372,10 +375,10 @@ bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out)
         return put_toast_json(t, out);
     case WF_TOAST_CONV:
         return put_toast_bytea(t, out);
-    case WF_TOAST_CONV_TEXT:
-        return wf_type_put(t, t->placeholder, strlen(t->placeholder), out, &why);
     case WF_TOAST_ITEMS:
         return wf_items_put_toast(t, out);
+    case WF_TOAST_CONV_TEXT:
+        return wf_type_put(t, t->placeholder, strlen(t->placeholder), out, &why);
     default:
         return false;
     }

@@ -112,8 +112,7 @@ struct wf_type_in {
 struct wf_coltype {
     wf_conv_fn conv;
     uint32_t room, room_per_byte;
-    int32_t arg; /* decimals: scale; zoned times: fraction digits; or enum wf_stamp, a mode; arrays:
-                    delimiter */
+    int32_t arg; /* decimals: scale; zoned times: digits; arrays: delimiter; or enum wf_stamp */
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
     bool zero_pg;     /* it is PG text even where the Avro type is a string */
@@ -126,10 +125,10 @@ struct wf_coltype {
     char source_length[12], source_scale[12];
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
-    const struct wf_mask *mask;     /* see mask.h; NULL = none */
     bool optional;                  /* nullable in the schema even where the column is NOT NULL */
     struct wf_schema_field *fields; /* a composite's, storage of avro.fields; owned */
     char *names;                    /* and of their names; owned */
+    const struct wf_mask *mask;     /* see mask.h; NULL = none */
 };
 
 extern const struct wf_type wf_types[];

@@ -35,6 +35,7 @@ WF_CONV(wf_conv_numeric_text);
 WF_CONV(wf_conv_numeric_words);
 WF_CONV(wf_conv_decimal_text);
 WF_CONV(wf_conv_money);
+WF_CONV(wf_conv_money_scaled);
 WF_CONV(wf_conv_money_double);
 WF_CONV(wf_conv_money_text);
 /* types_time.c */

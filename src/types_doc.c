@@ -75,6 +75,8 @@ static void put_form(struct wf_buf *out, const struct wf_coltype *t)
 
     if (a->record != WF_RECORD_NONE)
         wf_buf_printf(out, "`%s`", wf_avro_record_name(a->record));
+    else if (a->items)
+        wf_buf_printf(out, "`%s` of `%s`", a->base, a->items->base);
     else
         wf_buf_printf(out, "`%s`", a->base);
     if (a->decimal)
@@ -260,4 +262,20 @@ void wf_types_docs(struct wf_buf *out)
                 "refused. What differs from `debezium`:");
     wf_buf_str(out, "\n## Profile `row`\n\nThe types of `native`.\n");
     put_modes(out);
+    wf_buf_str(
+        out,
+        "\n## Arrays and composites\n\n"
+        "An array is an Avro `array` of its element's type, each element nullable, whatever the "
+        "element is. Bounds that do not start at 1 are not carried. A value of more than one "
+        "dimension is refused: `array_handling_mode: string` shows every array as the server's "
+        "text. Unchanged arrays: the placeholder's characters as numbers (int4, int8, date), the "
+        "placeholder as the one element (text, varchar, bpchar, json, jsonb), a UUID made of it "
+        "(uuid); others are refused.\n\n"
+        "A composite is an Avro record `walferry.composite.<schema>.<type>` with nullable fields; "
+        "one with a name that had to be changed ends in a hash of it. Arrays and composites may be "
+        "nested eight deep; what is deeper, or has two fields of one Avro name, is text.\n\n"
+        "In `debezium-strict` composites are left out, as are the arrays Debezium has no form for: "
+        "of money, name, xml, interval, varbit, tsvector, geometric types, vectors, domains and "
+        "whatever is left out itself. The elements of an enum array are required there, and a bit "
+        "array has Debezium's schema, that of a single `Bits`, which fits no value.\n");
 }

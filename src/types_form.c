@@ -135,7 +135,7 @@ WF_FORM(wf_form_money)
         break;
     default:
         set_decimal(t, wf_form_is_debezium(in->modes) ? 0 : MONEY_PRECISION + digits, scale);
-        t->conv = wf_conv_money;
+        t->conv = scale == 2 ? wf_conv_money : wf_conv_money_scaled;
         break;
     }
 }

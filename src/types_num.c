@@ -539,36 +539,58 @@ WF_CONV(wf_conv_numeric_words)
 
 #define MONEY_TEXT_MAX 32 /* "-92233720368547758.08" are 21 */
 
-/* "-$1,234.56" to "-1234.56": lc_monetary is pinned to C. Return: the length, 0 when it is none. */
-static size_t plain_money(const char *s, size_t n, char *out)
+/* "-$1,234.56" as hundredths: lc_monetary is pinned to C. */
+static bool read_money(const char *s, size_t n, int64_t *cents)
 {
     const char *end = s + n;
-    bool neg = n && *s == '-';
-    char *p = out;
-    uint64_t v;
+    bool neg = n && *s == '-', any = false;
+    uint64_t v = 0;
 
     s += neg;
-    if (neg)
-        *p++ = '-';
     if (s < end && *s == '$')
         s++;
-    for (; s < end && *s != '.' && p < out + MONEY_TEXT_MAX - 4; s++)
-        if (*s != ',')
-            *p++ = *s;
-    n = (size_t)(p - out) - neg;
-    if (end - s != 3 || *s != '.' || !n || n > 17)
+    for (; s < end && *s != '.'; s++) {
+        if (*s == ',')
+            continue;
+        if (!is_digit(*s) || v > UINT64_MAX / 2000)
+            return false;
+        v = v * 10 + (unsigned)(*s - '0');
+        any = true;
+    }
+    if (!any || end - s != 3 || !is_digit(s[1]) || !is_digit(s[2]))
+        return false;
+    v = v * 100 + (uint64_t)(s[1] - '0') * 10 + (uint64_t)(s[2] - '0');
+    if (v > (uint64_t)INT64_MAX + neg)
+        return false;
+    *cents = (int64_t)(neg ? -v : v);
+    return true;
+}
+
+/* As numeric prints it: "-1234.56". Return: the length, 0 when it is no money. */
+static size_t plain_money(const char *s, size_t n, char out[MONEY_TEXT_MAX])
+{
+    int64_t cents;
+    uint64_t mag;
+
+    if (!read_money(s, n, &cents))
         return 0;
-    p[0] = s[1];
-    p[1] = s[2];
-    if (!parse_digits(out + neg, n + 2, &v) || v > (uint64_t)INT64_MAX + neg)
-        return 0;
-    *p = '.';
-    p[1] = s[1];
-    p[2] = s[2];
-    return neg + n + 3;
+    mag = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;
+    return (size_t)snprintf(out, MONEY_TEXT_MAX, "%s%llu.%02u", cents < 0 ? "-" : "",
+                            (unsigned long long)(mag / 100), (unsigned)(mag % 100));
 }
 
 WF_CONV(wf_conv_money)
+{
+    int64_t cents;
+
+    (void)t;
+    if (!read_money(s, n, &cents))
+        return wf_conv_fail(why, WF_CONV_BAD);
+    return put_int64_bytes(p, cents);
+}
+
+/* With another number of digits than two. */
+WF_CONV(wf_conv_money_scaled)
 {
     char text[MONEY_TEXT_MAX];
     size_t len = plain_money(s, n, text);

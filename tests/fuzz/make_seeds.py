@@ -144,6 +144,14 @@ CHECKPOINT = {
     "empty": b"\0",
 }
 
+# ---- nested: a type's number, then a value's text ----
+
+NESTED = ("{1,NULL}", r'{"a\"b",NULL,"c\\d"}', "[5:6]={a,b}", r'("{""(a,1)""}",5,"x ""y""")', "[(0,0),(1,1)]",
+          "((0,0),(1,1))", "<(0,0),1>", "{1,2,3}", "[1,2.5]", "{1:1.5,9:2}/3000", "010100000000000000",
+          '"a"=>"1", "b"=>NULL', "(1,1),(0,0);(2,2),(1,1)")  # fmt: skip
+
+for number, value in enumerate(NESTED):
+    put("nested", str(number), bytes([number]) + value.encode())
 for name, messages in PGOUTPUT.items():
     put("pgoutput", name, stream(*messages))
 for name, data in CONTAINER.items():

@@ -440,6 +440,42 @@ Test(encode_limit, a_larger_event_is_refused_and_a_smaller_one_passes)
     kit_close(&k);
 }
 
+/* Microseconds that milliseconds would cut: only by leave; and the schema tells PostgreSQL's types
+ * of the columns that were asked for. */
+Test(encode_types, lossy_columns_and_told_types)
+{
+    static const struct kit_col cols[] = {
+        {.name = "id", .oid = 23, .required = true, .dflt = "nextval('t_id_seq'::regclass)"},
+        {.name = "ts", .oid = 1114},
+        {.name = "price",
+         .type_name = "price",
+         .oid = 80000,
+         .typtype = 'd',
+         .base_oid = 1700,
+         .base_typmod = (8 << 16 | 3) + 4},
+    };
+    static char pattern[] = "public.t.[!t]*";
+    static char *patterns[] = {pattern};
+    const char *schema;
+    struct kit k;
+
+    kit_open(&k);
+    k.conf.profile = WF_PROFILE_CONNECT;
+    k.conf.source_type = (struct wf_list){.items = patterns, .n = 1};
+    cr_expect_eq(kit_table(&k, "public", "t", 'd', cols, 3, NULL), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "lossy_column");
+    cr_expect_not_null(strstr(k.err.text, "column \"ts\" of type "), "%s", k.err.text);
+    k.conf.lossy_mode = WF_LOSSY_ALLOW;
+    cr_assert_eq(kit_table(&k, "public", "t", 'd', cols, 3, NULL), WF_OK, "%s", k.err.text);
+    schema = ((const struct wf_plan *)k.rel.plan)->stream->value_schema;
+    cr_expect_not_null(strstr(schema, "\"__debezium.source.column.type\":\"SERIAL\""));
+    cr_expect_not_null(strstr(schema, "\"__debezium.source.column.type\":\"PRICE\","
+                                      "\"__debezium.source.column.length\":\"8\","
+                                      "\"__debezium.source.column.scale\":\"3\""));
+    cr_expect_null(strstr(schema, "column.name\":\"ts\""));
+    kit_close(&k);
+}
+
 Test(encode_names, collisions_are_refused_with_both_names)
 {
     static const struct kit_col cols[] = {{.name = "a-b", .oid = 23}, {.name = "a b", .oid = 23}};

@@ -27,6 +27,7 @@ static struct converted convert(uint32_t oid, int32_t typmod, const char *name, 
     for (size_t i = 0; i < b.len && i < 2000; i++)
         snprintf(c.hex + 2 * i, 3, "%02x", b.data[i]);
     wf_buf_deinit(&b);
+    wf_type_free(&t);
     return c;
 }
 
@@ -577,6 +578,7 @@ static const char *schema_of(const struct wf_type_in *in)
     wf_schema_type(&b, &t.avro, NULL, &defined);
     snprintf(text, sizeof(text), "%.*s", (int)b.len, (char *)b.data);
     wf_buf_deinit(&b);
+    wf_type_free(&t);
     return text;
 }
 
@@ -650,6 +652,7 @@ static const char *default_of(uint32_t oid, int32_t typmod, const char *labels, 
     snprintf(text, sizeof(text), "%s", ok ? (char *)json.data : "");
     wf_buf_deinit(&avro);
     wf_buf_deinit(&json);
+    wf_type_free(&t);
     return ok ? text : NULL;
 }
 

@@ -551,3 +551,58 @@ Test(types_geo, names_belong_to_base_types)
     cr_expect_eq(n.rc, WF_RESOLVED_TEXT);
     nested_close(&n);
 }
+
+/* Another captured run: connect times, decimals and bytes as text, unknown types included. */
+Test(types_array, elements_follow_the_modes)
+{
+    static const struct wf_type_modes modes = {.profile = WF_PROFILE_STRICT,
+                                               .time = WF_TIME_CONNECT,
+                                               .zoned = WF_ZONED_STRING,
+                                               .interval = WF_INTERVAL_STRING,
+                                               .hstore = WF_HSTORE_MAP,
+                                               .decimal = WF_DECIMAL_STRING,
+                                               .binary = WF_BINARY_BASE64,
+                                               .unknown = true,
+                                               .money_digits = 2,
+                                               .placeholder = WF_TOAST_PLACEHOLDER};
+    static const struct wf_type_in field = {.oid = 25, .typmod = -1, .kind = 'b'};
+    static const struct {
+        struct wf_type_in el;
+        const char *schema, *text, *hex;
+    } v[] = {
+        {{.oid = 1700, .typmod = -1, .kind = 'b'},
+         "{\"type\":\"array\",\"items\":[\"null\",\"string\"]}",
+         "{1.50,NULL}",
+         "040208312e35300000"},
+        {{.oid = 17, .typmod = -1, .kind = 'b'},
+         "{\"type\":\"array\",\"items\":[\"null\",\"string\"]}",
+         "{\"\\\\x00ff\",NULL}",
+         "0402084150383d0000"},
+        {{.oid = 70000, .name = "hstore", .typmod = -1, .kind = 'b'},
+         "{\"type\":\"array\",\"items\":[\"null\",{\"type\":\"map\",\"values\":[\"null\","
+         "\"string\"]}]}",
+         "{\"\\\"a\\\"=>\\\"1\\\"\"}",
+         "020202026102023100"
+         "00"},
+        {{.oid = 70001, .name = "addr", .typmod = -1, .kind = 'c', .sub = &field, .nsub = 1},
+         "{\"type\":\"array\",\"items\":\"string\"}",
+         "{\"(s,1)\"}",
+         "02104b484d734d536b3d00"},
+        {{.oid = 23, .name = "int4", .typmod = -1, .kind = 'b', .domain = true},
+         "{\"type\":\"array\",\"items\":\"string\"}",
+         "{1,2}",
+         "04084d513d3d084d673d3d00"},
+    };
+
+    for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+        struct wf_type_in in = {
+            .kind = 'a', .typmod = -1, .sub = &v[i].el, .nsub = 1, .modes = &modes};
+        struct nested n = nested_open(&in);
+        const char *hex;
+
+        cr_expect_str_eq(nested_schema(&n), v[i].schema);
+        hex = nested_put(&n, v[i].text);
+        cr_expect_str_eq(hex ? hex : "refused", v[i].hex, "%s: %s", v[i].text, hex);
+        nested_close(&n);
+    }
+}
