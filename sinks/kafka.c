@@ -521,17 +521,51 @@ static enum wf_rc too_large(const struct wf_sink *s, const struct wf_event *ev, 
                       (long long)s->conf->max_message);
 }
 
-static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
+#define PRODUCE_ARGS 5 /* of wf_event's headers come more */
+
+/* As rd_kafka_produce(), for an event with headers. */
+static rd_kafka_resp_err_t produce_with_headers(const struct wf_sink *s, const struct wf_event *ev)
 {
-    rd_kafka_topic_t *topic = ev->stream->sink_data;
+    rd_kafka_vu_t args[PRODUCE_ARGS + UINT8_MAX] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = ev->stream->sink_data},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)ev->value, ev->value_len}},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)ev->key, ev->key_len}},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(uintptr_t)ev->tag}};
+    rd_kafka_error_t *error;
     rd_kafka_resp_err_t code;
 
-    /* librdkafka copies: the buffers are the encoder's */
+    for (unsigned i = 0; i < ev->nheaders; i++)
+        args[PRODUCE_ARGS + i] = (rd_kafka_vu_t){
+            .vtype = RD_KAFKA_VTYPE_HEADER,
+            .u.header = {ev->headers[i].name, ev->headers[i].value, (ssize_t)ev->headers[i].len}};
+    error = rd_kafka_produceva(s->rk, args, (size_t)PRODUCE_ARGS + ev->nheaders);
+    code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (error)
+        rd_kafka_error_destroy(error);
+    return code;
+}
+
+/* librdkafka copies: the buffers are the encoder's. */
+static rd_kafka_resp_err_t produce(const struct wf_sink *s, const struct wf_event *ev)
+{
+    rd_kafka_topic_t *topic = ev->stream->sink_data;
+
+    if (ev->nheaders)
+        return produce_with_headers(s, ev);
     if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
                          (void *)(uintptr_t)ev->value, ev->value_len, ev->key, ev->key_len,
                          (void *)(uintptr_t)ev->tag) == 0)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    return rd_kafka_last_error();
+}
+
+static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
+{
+    rd_kafka_resp_err_t code = produce(s, ev);
+
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return WF_OK;
-    code = rd_kafka_last_error();
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return WF_AGAIN;
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)

@@ -1,13 +1,29 @@
 #include "avro_schema.h"
 
-#define PG_NAMESPACE "io.debezium.connector.postgresql"
-
 struct record_text {
     const char *full_name;
     const char *text;
 };
 
-/* Texts of a captured Debezium run; `defined` decides between text and name. */
+#define GEOMETRY "io.debezium.data.geometry"
+/* A Point behind its name and namespace, the one of a Circle without the latter. */
+#define POINT_FIELDS                                                                               \
+    "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"       \
+    "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"                           \
+    "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"                           \
+    "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"                                  \
+    "\"connect.name\":\"" GEOMETRY ".Point\"}"
+
+/* A Circle behind its center, the one record inside another of the same namespace. */
+#define CIRCLE_OPEN                                                                                \
+    "{\"type\":\"record\",\"name\":\"Circle\",\"namespace\":\"" GEOMETRY                           \
+    "\",\"fields\":[{\"name\":\"center\",\"type\":"
+#define CIRCLE_CLOSE                                                                               \
+    "},{\"name\":\"radius\",\"type\":\"double\"}],\"connect.doc\":\"Geometry (CIRCLE)\","          \
+    "\"connect.version\":1,\"connect.name\":\"" GEOMETRY ".Circle\"}"
+
+/* Texts of a captured Debezium run (the last two: of its source); `defined` decides between text
+ * and name. */
 static const struct record_text records[] = {
     [WF_RECORD_VARIABLE_DECIMAL] =
         {"io.debezium.data.VariableScaleDecimal",
@@ -17,14 +33,42 @@ static const struct record_text records[] = {
          "\"bytes\"}],"
          "\"connect.doc\":\"Variable scaled decimal\",\"connect.version\":1,"
          "\"connect.name\":\"io.debezium.data.VariableScaleDecimal\"}"},
-    [WF_RECORD_POINT] =
-        {"io.debezium.data.geometry.Point",
-         "{\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"io.debezium.data.geometry\","
-         "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"
-         "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"
-         "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
-         "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"
-         "\"connect.name\":\"io.debezium.data.geometry.Point\"}"},
+    [WF_RECORD_POINT] = {GEOMETRY ".Point",
+                         "{\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"" GEOMETRY
+                         "\"," POINT_FIELDS},
+    [WF_RECORD_LINE] =
+        {GEOMETRY ".Line",
+         "{\"type\":\"record\",\"name\":\"Line\",\"namespace\":\"" GEOMETRY "\","
+         "\"fields\":[{\"name\":\"a\",\"type\":\"double\"},{\"name\":\"b\",\"type\":\"double\"},"
+         "{\"name\":\"c\",\"type\":\"double\"}],\"connect.doc\":\"Geometry (LINE)\","
+         "\"connect.version\":1,\"connect.name\":\"" GEOMETRY ".Line\"}"},
+    [WF_RECORD_CIRCLE] = {GEOMETRY ".Circle", CIRCLE_OPEN
+                          "{\"type\":\"record\",\"name\":\"Point\"," POINT_FIELDS CIRCLE_CLOSE},
+    [WF_RECORD_GEOMETRY] =
+        {GEOMETRY ".Geometry",
+         "{\"type\":\"record\",\"name\":\"Geometry\",\"namespace\":\"" GEOMETRY "\","
+         "\"fields\":[{\"name\":\"wkb\",\"type\":\"bytes\"},"
+         "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null},"
+         "{\"name\":\"extensions\",\"type\":[\"null\",{\"type\":\"map\",\"values\":\"string\"}],"
+         "\"default\":null}],\"connect.doc\":\"Geometry\",\"connect.version\":2,"
+         "\"connect.name\":\"" GEOMETRY ".Geometry\"}"},
+    [WF_RECORD_GEOGRAPHY] = {GEOMETRY ".Geography",
+                             "{\"type\":\"record\",\"name\":\"Geography\",\"namespace\":\"" GEOMETRY
+                             "\","
+                             "\"fields\":[{\"name\":\"wkb\",\"type\":\"bytes\"},"
+                             "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
+                             "\"connect.doc\":\"Geography\",\"connect.version\":1,"
+                             "\"connect.name\":\"" GEOMETRY ".Geography\"}"},
+    [WF_RECORD_SPARSE_VECTOR] =
+        {"io.debezium.data.SparseDoubleVector",
+         "{\"type\":\"record\",\"name\":\"SparseDoubleVector\",\"namespace\":\"io.debezium.data\","
+         "\"fields\":[{\"name\":\"dimensions\",\"type\":{\"type\":\"int\",\"connect.type\":"
+         "\"int16\"}},"
+         "{\"name\":\"vector\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\","
+         "\"name\":\"MapEntry\",\"namespace\":\"io.confluent.connect.avro\",\"fields\":["
+         "{\"name\":\"key\",\"type\":{\"type\":\"int\",\"connect.type\":\"int16\"}},"
+         "{\"name\":\"value\",\"type\":\"double\"}]}}}],\"connect.doc\":\"Sparse double vector\","
+         "\"connect.version\":1,\"connect.name\":\"io.debezium.data.SparseDoubleVector\"}"},
     [WF_RECORD_INTERVAL] =
         {"walferry.Interval",
          "{\"type\":\"record\",\"name\":\"Interval\",\"namespace\":\"walferry\","
@@ -32,39 +76,6 @@ static const struct record_text records[] = {
          "{\"name\":\"days\",\"type\":\"int\"},{\"name\":\"micros\",\"type\":\"long\"}],"
          "\"connect.version\":1,\"connect.name\":\"walferry.Interval\"}"},
 };
-
-/* The source record without its opening: the namespace is left out where the enclosing record has
- * the same one. No ts_ns: microseconds are all PostgreSQL has. */
-static const char source_fields[] =
-    "\"fields\":[{\"name\":\"version\",\"type\":\"string\"},"
-    "{\"name\":\"connector\",\"type\":\"string\"},{\"name\":\"name\",\"type\":\"string\"},"
-    "{\"name\":\"ts_ms\",\"type\":\"long\"},"
-    "{\"name\":\"snapshot\",\"type\":[{\"type\":\"string\",\"connect.version\":1,"
-    "\"connect.parameters\":{\"allowed\":\"true,first,first_in_data_collection,"
-    "last_in_data_collection,last,false,incremental\"},\"connect.default\":\"false\","
-    "\"connect.name\":\"io.debezium.data.Enum\"},\"null\"],\"default\":\"false\"},"
-    "{\"name\":\"db\",\"type\":\"string\"},"
-    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null},"
-    "{\"name\":\"ts_us\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"schema\",\"type\":\"string\"},{\"name\":\"table\",\"type\":\"string\"},"
-    "{\"name\":\"txId\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"lsn\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"xmin\",\"type\":[\"null\",\"long\"],\"default\":null},"
-    "{\"name\":\"origin\",\"type\":[\"null\",\"string\"],\"default\":null},"
-    "{\"name\":\"origin_lsn\",\"type\":[\"null\",\"long\"],\"default\":null}],"
-    "\"connect.version\":1,\"connect.name\":\"" PG_NAMESPACE ".Source\"}";
-
-static const char transaction_field[] =
-    "{\"name\":\"transaction\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"block\","
-    "\"namespace\":\"event\",\"fields\":[{\"name\":\"id\",\"type\":\"string\"},"
-    "{\"name\":\"total_order\",\"type\":\"long\"},"
-    "{\"name\":\"data_collection_order\",\"type\":\"long\"}],"
-    "\"connect.version\":1,\"connect.name\":\"event.block\"}],\"default\":null}";
-
-static const char ts_fields[] = "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],"
-                                "\"default\":null},"
-                                "{\"name\":\"ts_us\",\"type\":[\"null\",\"long\"],"
-                                "\"default\":null}";
 
 /* `,"key":"value"`, the value escaped; nothing for a NULL value. */
 static void put_prop(struct wf_buf *out, const char *key, const char *value)
@@ -118,6 +129,11 @@ static bool is_bare(const struct wf_avro_type *t, const char *dflt)
            !t->decimal && !dflt;
 }
 
+const char *wf_schema_record_name(enum wf_avro_record record)
+{
+    return records[record].full_name;
+}
+
 /* The definition, with the column's parameters in front of the record's own connect.name, which is
  * the last property. */
 static void put_record_text(struct wf_buf *out, const struct wf_avro_type *t, const char *text)
@@ -135,13 +151,59 @@ static void put_record_text(struct wf_buf *out, const struct wf_avro_type *t, co
 static void put_record(struct wf_buf *out, const struct wf_avro_type *t, uint32_t *defined)
 {
     const struct record_text *r = &records[t->record];
+    const char *text = r->text;
     uint32_t bit = 1u << t->record;
 
-    if (*defined & bit)
+    if (t->record == WF_RECORD_CIRCLE) {
+        if (*defined & 1u << WF_RECORD_POINT)
+            text = CIRCLE_OPEN "\"Point\"" CIRCLE_CLOSE;
+        bit |= 1u << WF_RECORD_POINT;
+    }
+
+    if (*defined & 1u << t->record)
         wf_buf_printf(out, "\"%s\"", r->full_name);
     else
-        put_record_text(out, t, r->text);
+        put_record_text(out, t, text);
     *defined |= bit;
+}
+
+/* Whether the text has the composite's definition already; it ends with this property. */
+static bool is_defined(const struct wf_buf *out, const char *full_name)
+{
+    static const char key[] = "\"connect.name\":\"";
+    const unsigned char *s = out->data, *end = out->data + out->len;
+    size_t n = strlen(full_name);
+
+    while (s && s < end) {
+        s = memmem(s, (size_t)(end - s), key, sizeof(key) - 1);
+        if (!s)
+            break;
+        s += sizeof(key) - 1;
+        if ((size_t)(end - s) > n && !memcmp(s, full_name, n) && s[n] == '"')
+            return true;
+    }
+    return false;
+}
+
+/* A composite type: defined at its first use. */
+static void put_composite(struct wf_buf *out, const struct wf_avro_type *t, uint32_t *defined)
+{
+    const char *name = t->record_name, *simple = strrchr(name, '.') + 1;
+
+    if (is_defined(out, name)) {
+        wf_buf_printf(out, "\"%s\"", t->same_namespace ? simple : name);
+        return;
+    }
+    wf_buf_printf(out, "{\"type\":\"record\",\"name\":\"%s\",", simple);
+    if (!t->same_namespace)
+        wf_buf_printf(out, "\"namespace\":\"%.*s\",", (int)(simple - name) - 1, name);
+    wf_buf_str(out, "\"fields\":[");
+    for (size_t i = 0; i < t->nfields; i++) {
+        if (i)
+            wf_buf_byte(out, ',');
+        wf_schema_field(out, &t->fields[i], defined);
+    }
+    wf_buf_printf(out, "],\"connect.name\":\"%s\"}", name);
 }
 
 /* `,"items":...` of an array, `,"values":...` of a map. */
@@ -158,6 +220,10 @@ void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char
 {
     if (t->record != WF_RECORD_NONE) {
         put_record(out, t, defined);
+        return;
+    }
+    if (t->record_name) {
+        put_composite(out, t, defined);
         return;
     }
     if (!t->items && is_bare(t, dflt)) {
@@ -201,99 +267,14 @@ void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32
     wf_buf_byte(out, '}');
 }
 
-static void put_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n)
+void wf_schema_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n,
+                      uint32_t *defined)
 {
-    uint32_t defined = 0;
-
     wf_buf_str(out, "\"fields\":[");
     for (size_t i = 0; i < n; i++) {
         if (i)
             wf_buf_byte(out, ',');
-        wf_schema_field(out, &f[i], &defined);
+        wf_schema_field(out, &f[i], defined);
     }
     wf_buf_byte(out, ']');
-}
-
-void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_field *f, size_t n)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Key\",\"namespace\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, "\",");
-    put_fields(out, f, n);
-    wf_buf_str(out, ",\"connect.name\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, ".Key\"}");
-}
-
-static void put_source(struct wf_buf *out, const char *enclosing)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Source\",");
-    if (!enclosing || strcmp(enclosing, PG_NAMESPACE) != 0)
-        wf_buf_str(out, "\"namespace\":\"" PG_NAMESPACE "\",");
-    wf_buf_str(out, source_fields);
-}
-
-void wf_schema_envelope(struct wf_buf *out, const char *ns, const struct wf_schema_field *f,
-                        size_t n)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Envelope\",\"namespace\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, "\",\"fields\":[{\"name\":\"before\",\"type\":[\"null\","
-                    "{\"type\":\"record\",\"name\":\"Value\",");
-    put_fields(out, f, n);
-    wf_buf_str(out, ",\"connect.name\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, ".Value\"}],\"default\":null},"
-                    "{\"name\":\"after\",\"type\":[\"null\",\"Value\"],\"default\":null},"
-                    "{\"name\":\"source\",\"type\":");
-    put_source(out, ns);
-    wf_buf_str(out, "},");
-    wf_buf_str(out, transaction_field);
-    wf_buf_str(out, ",{\"name\":\"op\",\"type\":\"string\"},");
-    wf_buf_str(out, ts_fields);
-    wf_buf_str(out, "],\"connect.version\":2,\"connect.name\":\"");
-    wf_buf_str(out, ns);
-    wf_buf_str(out, ".Envelope\"}");
-}
-
-void wf_schema_source(struct wf_buf *out)
-{
-    put_source(out, NULL);
-}
-
-void wf_schema_message_key(struct wf_buf *out)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"MessageKey\",\"namespace\":\"" PG_NAMESPACE
-                    "\",\"fields\":[{\"name\":\"prefix\",\"type\":[\"null\",\"string\"],"
-                    "\"default\":null}],\"connect.version\":1,"
-                    "\"connect.name\":\"" PG_NAMESPACE ".MessageKey\"}");
-}
-
-void wf_schema_message_value(struct wf_buf *out)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"MessageValue\",\"namespace\":\"" PG_NAMESPACE
-                    "\",\"fields\":[{\"name\":\"op\",\"type\":\"string\"},"
-                    "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],\"default\":null},"
-                    "{\"name\":\"source\",\"type\":");
-    put_source(out, PG_NAMESPACE);
-    wf_buf_str(out, "},");
-    wf_buf_str(out, transaction_field);
-    wf_buf_str(out, ",{\"name\":\"message\",\"type\":{\"type\":\"record\",\"name\":\"Message\","
-                    "\"fields\":[{\"name\":\"prefix\",\"type\":[\"null\",\"string\"],"
-                    "\"default\":null},{\"name\":\"content\",\"type\":[\"null\",\"bytes\"],"
-                    "\"default\":null}],\"connect.version\":1,"
-                    "\"connect.name\":\"" PG_NAMESPACE ".Message\"}}],\"connect.version\":1,"
-                    "\"connect.name\":\"" PG_NAMESPACE ".MessageValue\"}");
-}
-
-void wf_schema_truncate(struct wf_buf *out)
-{
-    wf_buf_str(out, "{\"type\":\"record\",\"name\":\"Truncate\",\"namespace\":\"walferry\","
-                    "\"fields\":[{\"name\":\"op\",\"type\":\"string\"},{\"name\":\"source\","
-                    "\"type\":");
-    put_source(out, NULL);
-    wf_buf_str(out, "},{\"name\":\"cascade\",\"type\":\"boolean\"},"
-                    "{\"name\":\"restart_identity\",\"type\":\"boolean\"},");
-    wf_buf_str(out, ts_fields);
-    wf_buf_str(out, "],\"connect.version\":1,\"connect.name\":\"walferry.Truncate\"}");
 }

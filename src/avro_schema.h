@@ -14,6 +14,11 @@ enum wf_avro_record {
     WF_RECORD_VARIABLE_DECIMAL, /* io.debezium.data.VariableScaleDecimal */
     WF_RECORD_POINT,            /* io.debezium.data.geometry.Point */
     WF_RECORD_INTERVAL,         /* walferry.Interval */
+    WF_RECORD_LINE,             /* io.debezium.data.geometry.Line */
+    WF_RECORD_CIRCLE,           /* io.debezium.data.geometry.Circle, which holds a Point */
+    WF_RECORD_GEOMETRY,         /* io.debezium.data.geometry.Geometry */
+    WF_RECORD_GEOGRAPHY,        /* io.debezium.data.geometry.Geography */
+    WF_RECORD_SPARSE_VECTOR,    /* io.debezium.data.SparseDoubleVector */
 };
 
 struct wf_schema_field;
@@ -30,6 +35,7 @@ struct wf_avro_type {
     const char *base;           /* "int", "string", ..., "array", "map", "record" */
     enum wf_avro_record record; /* base record: one of the fixed ones, or ... */
     const char *record_name;    /* ... a composite's full name, with its fields */
+    bool same_namespace;        /* of the composite and the record around it */
     const struct wf_schema_field *fields;
     size_t nfields;
     const struct wf_avro_type *items; /* of an array's elements or a map's values */
@@ -68,22 +74,15 @@ void wf_avro_param_add(struct wf_avro_type *t, const char *key, const char *valu
 void wf_schema_type(struct wf_buf *out, const struct wf_avro_type *t, const char *dflt,
                     uint32_t *defined);
 
+/* The full name of a fixed record. */
+const char *wf_schema_record_name(enum wf_avro_record record);
+
 /* `{"name":...,"type":...,"default":...}` as Confluent's AvroData writes the four combinations of
  * nullable and default; unions with a default have the value's branch first. */
 void wf_schema_field(struct wf_buf *out, const struct wf_schema_field *f, uint32_t *defined);
 
-/* The record `<ns>.Key`. */
-void wf_schema_key(struct wf_buf *out, const char *ns, const struct wf_schema_field *f, size_t n);
-
-/* The record `<ns>.Envelope` around `<ns>.Value`: before, after, source, transaction, op, ts_ms,
- * ts_us. */
-void wf_schema_envelope(struct wf_buf *out, const char *ns, const struct wf_schema_field *f,
-                        size_t n);
-
-/* The fixed records; the same texts stand in schemas/ as .avsc files. */
-void wf_schema_source(struct wf_buf *out);
-void wf_schema_message_key(struct wf_buf *out);
-void wf_schema_message_value(struct wf_buf *out);
-void wf_schema_truncate(struct wf_buf *out);
+/* `"fields":[...]`, without the braces of the record around it. */
+void wf_schema_fields(struct wf_buf *out, const struct wf_schema_field *f, size_t n,
+                      uint32_t *defined);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog_types.h"
 #include "pg.h"
 
 /* Domains are followed to the type they end at; a domain's typmod counts where the column has
@@ -26,7 +27,7 @@ static const char columns_sql[] =
     "JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
     "JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
     "JOIN pg_catalog.pg_type b ON b.oid = c.oid "
-    "LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typcategory = 'A' "
+    "LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND e.typarray = b.oid "
     "LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum "
     "WHERE c.typtype <> 'd' ORDER BY a.attnum";
 
@@ -62,6 +63,9 @@ void wf_catalog_free(struct wf_catalog *c)
     if (!c)
         return;
     PQclear(c->arena);
+    PQclear(c->types);
+    PQclear(c->fields);
+    free(c->nodes);
     free(c->cols);
     free(c->key);
     free(c);
@@ -167,6 +171,8 @@ enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, struct 
                 fill_column(&c->cols[i], res, row);
         }
         rc = fetch_key(conn, rel, c, err);
+        if (rc == WF_OK)
+            rc = wf_catalog_fetch_types(conn, rel->oid, c, err);
     }
     if (rc != WF_OK) {
         wf_catalog_free(c);

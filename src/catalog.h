@@ -9,6 +9,24 @@
 #include "err.h"
 #include "relation.h"
 
+#define WF_TYPE_DEPTH                                                                              \
+    8 /* arrays in composites in arrays ...: what lies deeper is carried as text */
+
+/* A type with its parts: what an array or a composite is made of. */
+struct wf_catalog_type {
+    char kind;             /* 'a' array, 'c' composite, 'r' range, 'm' multirange, 'b' others */
+    bool domain;           /* declared as a domain over the rest */
+    char delim;            /* pg_type.typdelim */
+    uint32_t oid;          /* domains resolved to the end */
+    int32_t typmod;        /* -1 = none */
+    const char *type_name; /* as declared, a domain's own */
+    const char *schema, *name;
+    const char *enum_labels; /* as wf_catalog_col's */
+    const char *field;       /* as a composite's field: its name */
+    struct wf_catalog_type *sub;
+    uint16_t nsub; /* 1 = the element of an array, or the fields of a composite */
+};
+
 /* About one column of a relation version; all NULL/0 with found = false when the live catalog no
  * longer has such a column (it may be ahead of the stream). */
 struct wf_catalog_col {
@@ -27,6 +45,7 @@ struct wf_catalog_col {
     const char *elem_name; /* its typname */
     char elem_typtype;
     const char *enum_labels; /* of base_oid or elem_oid: labels in sort order, joined by ',' */
+    const struct wf_catalog_type *tree; /* of an array or composite; NULL = too deep or unknown */
 };
 
 struct wf_catalog {
@@ -34,7 +53,9 @@ struct wf_catalog {
     uint16_t ncols;
     uint16_t *key; /* indexes into cols: primary key in constraint order, else a unique index */
     uint16_t nkey;
-    void *arena; /* owner of every string */
+    void *arena, *types, *fields;  /* owners of every string */
+    struct wf_catalog_type *nodes; /* of all trees */
+    size_t nnodes, max_nodes;
 };
 
 /**

@@ -35,7 +35,8 @@ enum wf_change_kind {
     WF_CHANGE_UPDATE,
     WF_CHANGE_DELETE,
     WF_CHANGE_TRUNCATE,
-    WF_CHANGE_MESSAGE, /* pg_logical_emit_message() */
+    WF_CHANGE_MESSAGE,   /* pg_logical_emit_message() */
+    WF_CHANGE_HEARTBEAT, /* walferry's own: time has passed; no transaction */
     /* protocol 2-4 adds STREAM_START .. ROLLBACK_PREPARED here */
 };
 

@@ -70,15 +70,14 @@ enum wf_rc wf_config_derive(struct wf_config *c, struct wf_err *err)
 
 /* ---- checks ---- */
 
-static struct wf_place *place_of(struct wf_config_reader *r, enum wf_section_id id, const char *key)
+struct wf_place *wf_config_place(struct wf_config_reader *r, enum wf_section_id id, const char *key)
 {
     const struct wf_opt *opts = r->sections[id].opts;
 
     return &r->place[id][wf_opt_find(opts, key) - opts];
 }
 
-/* Given in the file with a usable value. */
-static bool usable(const struct wf_place *p)
+bool wf_config_usable(const struct wf_place *p)
 {
     return p->line && !p->bad;
 }
@@ -86,24 +85,24 @@ static bool usable(const struct wf_place *p)
 static void check_names(struct wf_config_reader *r)
 {
     const struct wf_config *c = r->c;
-    const struct wf_place *slot = place_of(r, WF_SECTION_SOURCE, "slot");
-    const struct wf_place *publication = place_of(r, WF_SECTION_SOURCE, "publication");
-    const struct wf_place *prefix = place_of(r, WF_SECTION_FORMAT, "prefix");
+    const struct wf_place *slot = wf_config_place(r, WF_SECTION_SOURCE, "slot");
+    const struct wf_place *publication = wf_config_place(r, WF_SECTION_SOURCE, "publication");
+    const struct wf_place *prefix = wf_config_place(r, WF_SECTION_FORMAT, "prefix");
 
-    if (usable(slot) && (strlen(c->source.slot) > NAME_MAX_BYTES ||
-                         c->source.slot[strspn(c->source.slot, SLOT_CHARS)]))
+    if (wf_config_usable(slot) && (strlen(c->source.slot) > NAME_MAX_BYTES ||
+                                   c->source.slot[strspn(c->source.slot, SLOT_CHARS)]))
         wf_config_problem(r, slot->line, slot->col,
                           "source.slot: \"%s\" is no slot name: 1 to 63 of a-z, 0-9 and _",
                           wf_shown(c->source.slot).s);
-    if (usable(publication) && strlen(c->source.publication) > NAME_MAX_BYTES)
+    if (wf_config_usable(publication) && strlen(c->source.publication) > NAME_MAX_BYTES)
         wf_config_problem(r, publication->line, publication->col,
                           "source.publication: \"%s\" is longer than PostgreSQL's 63 bytes",
                           wf_shown(c->source.publication).s);
-    if (usable(prefix) && c->format.prefix[strspn(c->format.prefix, TOPIC_CHARS)])
+    if (wf_config_usable(prefix) && c->format.prefix[strspn(c->format.prefix, TOPIC_CHARS)])
         wf_config_problem(r, prefix->line, prefix->col,
                           "format.prefix: \"%s\" may hold letters, digits, dots, _ and - only",
                           wf_shown(c->format.prefix).s);
-    else if (usable(prefix) && strlen(c->format.prefix) > PREFIX_MAX_BYTES)
+    else if (wf_config_usable(prefix) && strlen(c->format.prefix) > PREFIX_MAX_BYTES)
         wf_config_problem(r, prefix->line, prefix->col,
                           "format.prefix: longer than %d bytes: a topic's name may have %d",
                           PREFIX_MAX_BYTES, WF_TOPIC_MAX);
@@ -111,10 +110,10 @@ static void check_names(struct wf_config_reader *r)
 
 static void check_tables(struct wf_config_reader *r)
 {
-    const struct wf_place *p = place_of(r, WF_SECTION_SOURCE, "tables");
+    const struct wf_place *p = wf_config_place(r, WF_SECTION_SOURCE, "tables");
     const struct wf_list *tables = &r->c->source.tables;
 
-    if (!usable(p))
+    if (!wf_config_usable(p))
         return;
     if (tables->n == 0)
         wf_config_problem(r, p->line, p->col,
@@ -122,6 +121,8 @@ static void check_tables(struct wf_config_reader *r)
     for (size_t i = 0; i < tables->n; i++) {
         const char *item = tables->items[i], *dot = strchr(item, '.');
 
+        if (item[0] == '/')
+            continue;
         if (!dot || dot == item || !dot[1])
             wf_config_problem(r, p->line, p->col,
                               "source.tables: \"%s\" is not of the form schema.table; hint: "
@@ -131,8 +132,7 @@ static void check_tables(struct wf_config_reader *r)
     }
 }
 
-/* Return: what is wrong with the template, or NULL; @bad is where. */
-static const char *template_fault(const char *text, const char **bad)
+const char *wf_config_template_fault(const char *text, const char **bad)
 {
     static const char *const names[] = {"{prefix}", "{schema}", "{table}"};
 
@@ -154,12 +154,12 @@ static const char *template_fault(const char *text, const char **bad)
 
 static void check_topic(struct wf_config_reader *r)
 {
-    const struct wf_place *p = place_of(r, WF_SECTION_FORMAT, "topic");
+    const struct wf_place *p = wf_config_place(r, WF_SECTION_FORMAT, "topic");
     const char *bad = NULL, *fault;
 
-    if (!usable(p))
+    if (!wf_config_usable(p))
         return;
-    fault = template_fault(r->c->format.topic, &bad);
+    fault = wf_config_template_fault(r->c->format.topic, &bad);
     if (fault)
         wf_config_problem(r, p->line, p->col, "format.topic: at \"%s\": %s", wf_shown(bad).s,
                           fault);
@@ -205,18 +205,18 @@ static void check_url(struct wf_config_reader *r, const struct wf_place *p, cons
 static void check_registry(struct wf_config_reader *r)
 {
     const struct wf_format_conf *f = &r->c->format;
-    const struct wf_place *urls = place_of(r, WF_SECTION_FORMAT, "registry");
-    const struct wf_place *password = place_of(r, WF_SECTION_FORMAT, "registry_password");
-    const struct wf_place *key = place_of(r, WF_SECTION_FORMAT, "registry_key");
+    const struct wf_place *urls = wf_config_place(r, WF_SECTION_FORMAT, "registry");
+    const struct wf_place *password = wf_config_place(r, WF_SECTION_FORMAT, "registry_password");
+    const struct wf_place *key = wf_config_place(r, WF_SECTION_FORMAT, "registry_key");
 
-    for (size_t i = 0; usable(urls) && i < f->registry.n; i++)
+    for (size_t i = 0; wf_config_usable(urls) && i < f->registry.n; i++)
         check_url(r, urls, f->registry.items[i]);
-    if (usable(password) && f->registry_password && !f->registry_user &&
-        !place_of(r, WF_SECTION_FORMAT, "registry_user")->bad)
+    if (wf_config_usable(password) && f->registry_password && !f->registry_user &&
+        !wf_config_place(r, WF_SECTION_FORMAT, "registry_user")->bad)
         wf_config_problem(r, password->line, password->col,
                           "format.registry_password: needs format.registry_user");
-    if (usable(key) && f->registry_key && !f->registry_cert &&
-        !place_of(r, WF_SECTION_FORMAT, "registry_cert")->bad)
+    if (wf_config_usable(key) && f->registry_key && !f->registry_cert &&
+        !wf_config_place(r, WF_SECTION_FORMAT, "registry_cert")->bad)
         wf_config_problem(r, key->line, key->col,
                           "format.registry_key: needs format.registry_cert");
 }
@@ -225,13 +225,13 @@ static void check_registry(struct wf_config_reader *r)
 static void check_framing(struct wf_config_reader *r)
 {
     const struct wf_config *c = r->c;
-    const struct wf_place *encoding = place_of(r, WF_SECTION_FORMAT, "encoding");
+    const struct wf_place *encoding = wf_config_place(r, WF_SECTION_FORMAT, "encoding");
     const struct wf_place *at = r->sink_type.line ? &r->sink_type : encoding;
 
     if (c->sink_ops->framing != WF_FRAME_CONFLUENT || c->sink_ops->json_only ||
         c->format.encoding != WF_ENC_AVRO || c->format.registry.n > 0)
         return;
-    if (r->sink_type.bad || encoding->bad || place_of(r, WF_SECTION_FORMAT, "registry")->bad)
+    if (r->sink_type.bad || encoding->bad || wf_config_place(r, WF_SECTION_FORMAT, "registry")->bad)
         return;
     wf_config_problem(r, at->line, at->col,
                       "format.registry: sink %s with encoding avro needs a schema registry; hint: "
@@ -246,4 +246,5 @@ void wf_config_check(struct wf_config_reader *r)
     check_topic(r);
     check_registry(r);
     check_framing(r);
+    wf_config_check_lists(r);
 }

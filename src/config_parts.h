@@ -68,6 +68,15 @@ bool wf_config_expand(struct wf_config_reader *r, const struct wf_yaml_node *nod
 
 /* Fill the defaults that depend on the pipeline's name. */
 enum wf_rc wf_config_derive(struct wf_config *c, struct wf_err *err);
+/* Where an option stands. */
+struct wf_place *wf_config_place(struct wf_config_reader *r, enum wf_section_id id,
+                                 const char *key);
+/* Given in the file with a usable value. */
+bool wf_config_usable(const struct wf_place *p);
+/* What is wrong with a topic template, or NULL; @bad is where. */
+const char *wf_config_template_fault(const char *text, const char **bad);
+/* Patterns and their values; a part of wf_config_check(). */
+void wf_config_check_lists(struct wf_config_reader *r);
 /* What rows cannot say: forms of names, templates and URLs, rules across sections. */
 void wf_config_check(struct wf_config_reader *r);
 

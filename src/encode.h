@@ -5,6 +5,7 @@
 #include "catalog.h"
 #include "change.h"
 #include "config.h"
+#include "envelope.h"
 #include "err.h"
 #include "stream.h"
 
@@ -19,13 +20,14 @@ struct wf_events {
 /**
  * wf_encoder_new() - an encoder for one pipeline
  * @conf:      profile, topic template, tombstones; outlives the encoder
+ * @source:    selected and masked columns; outlives the encoder; NULL = all as they are
  * @framing:   what stands before (or instead of) the Avro bytes
  * @max_event: largest key or value in bytes; a larger one is WF_REJECT
- * @database:  for the source block
+ * @origin:    for the source block
  */
 enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *conf,
-                          enum wf_framing framing, size_t max_event, const char *database,
-                          struct wf_err *err);
+                          const struct wf_source_conf *source, enum wf_framing framing,
+                          size_t max_event, const struct wf_origin *origin, struct wf_err *err);
 void wf_encoder_free(struct wf_encoder *e);
 
 /**
@@ -47,12 +49,18 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
 size_t wf_encoder_streams(struct wf_encoder *e, const struct wf_change *c, struct wf_stream **out,
                           size_t max);
 
+/* A transaction begins: its events are numbered from 1. */
+void wf_encoder_begin(struct wf_encoder *e);
+/* Whether the open transaction's COMMIT has events of its own. */
+bool wf_encoder_ends(const struct wf_encoder *e);
+
 /* The sink was closed: every stream has to be prepared again (ready = false). */
 void wf_encoder_unready(struct wf_encoder *e);
 
 /**
  * wf_encode() - the events of one change, in publishing order
- * @c:      INSERT, UPDATE, DELETE, TRUNCATE or MESSAGE
+ * @c:      INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE, HEARTBEAT, or a COMMIT with
+ *          wf_encoder_ends()
  * @now_us: wall clock for the envelope's ts_ms/ts_us
  *
  * No allocation in steady state. Return: WF_OK (out->n may be 0); WF_AGAIN: the table's schema had

@@ -15,6 +15,12 @@ static void put_string(struct wf_buf *b, const char *s)
         b->len = (size_t)(wf_put_bytes(b->data + b->len, s, n) - b->data);
 }
 
+static void put_long(struct wf_buf *b, int64_t v)
+{
+    if (wf_buf_reserve(b, WF_LONG_ROOM))
+        b->len = (size_t)(wf_put_long(b->data + b->len, v) - b->data);
+}
+
 /* Branch 1 of ["null","long"]. */
 static unsigned char *put_some_long(unsigned char *p, int64_t v)
 {
@@ -27,21 +33,30 @@ static int64_t floor_ms(int64_t us)
     return us / 1000 - (us % 1000 < 0);
 }
 
-bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const char *database)
+bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const struct wf_origin *origin,
+                      bool ts_ns)
 {
-    *e = (struct wf_envelope){0};
+    char id[24];
+
+    *e = (struct wf_envelope){.ts_ns = ts_ns};
     wf_buf_init(&e->fixed, SOURCE_MAX);
     wf_buf_init(&e->txn.head, SOURCE_MAX);
     wf_buf_init(&e->txn.tail, SOURCE_MAX);
+    wf_buf_init(&e->native, SOURCE_MAX);
+    wf_buf_init(&e->txn.commit_lsn, SOURCE_MAX);
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)origin->system_id);
+    put_string(&e->native, id);
+    put_long(&e->native, origin->timeline);
+    put_string(&e->native, origin->database);
     put_string(&e->fixed, WF_VERSION);
     put_string(&e->fixed, "postgresql");
     put_string(&e->fixed, prefix);
     e->fixed_split = e->fixed.len;
     wf_buf_byte(&e->fixed, 0); /* branch 0: string */
     put_string(&e->fixed, "false");
-    put_string(&e->fixed, database);
+    put_string(&e->fixed, origin->database);
     e->now.us = INT64_MIN;
-    return !e->fixed.failed;
+    return !e->fixed.failed && !e->native.failed;
 }
 
 void wf_envelope_deinit(struct wf_envelope *e)
@@ -49,6 +64,22 @@ void wf_envelope_deinit(struct wf_envelope *e)
     wf_buf_deinit(&e->fixed);
     wf_buf_deinit(&e->txn.head);
     wf_buf_deinit(&e->txn.tail);
+    wf_buf_deinit(&e->native);
+    wf_buf_deinit(&e->txn.commit_lsn);
+}
+
+/* Clocks of PostgreSQL end in the year 294276, nanoseconds of a long in 2262. */
+static unsigned char *put_us(const struct wf_envelope *e, unsigned char *p, int64_t us)
+{
+    int64_t ns;
+
+    p = put_some_long(p, us);
+    if (!e->ts_ns)
+        return p;
+    if (!__builtin_mul_overflow(us, 1000, &ns))
+        return put_some_long(p, ns);
+    *p++ = 0;
+    return p;
 }
 
 static void set_now(struct wf_envelope *e, int64_t us)
@@ -56,7 +87,8 @@ static void set_now(struct wf_envelope *e, int64_t us)
     unsigned char *p = put_some_long(e->now.text, floor_ms(us));
 
     e->now.ms_len = (size_t)(p - e->now.text);
-    e->now.len = (size_t)(put_some_long(p, us) - e->now.text);
+    p = put_us(e, p, us);
+    e->now.len = (size_t)(p - e->now.text);
     e->now.us = us;
 }
 
@@ -86,8 +118,7 @@ static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t com
 
     wf_buf_reset(b);
     wf_buf_put(b, e->fixed.data, e->fixed_split);
-    if (wf_buf_reserve(b, WF_LONG_ROOM))
-        b->len = (size_t)(wf_put_long(b->data + b->len, floor_ms(commit_us)) - b->data);
+    put_long(b, floor_ms(commit_us));
     wf_buf_put(b, e->fixed.data + e->fixed_split, e->fixed.len - e->fixed_split);
     wf_buf_byte(b, 2); /* sequence: branch 1 */
     if (txn && txn->prev_end_lsn)
@@ -96,7 +127,7 @@ static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t com
     else
         snprintf((char *)e->txn.sequence, sizeof(e->txn.sequence), "[null,");
     e->txn.sequence_len = strlen((char *)e->txn.sequence);
-    e->txn.ts_us_len = (size_t)(put_some_long(e->txn.ts_us, commit_us) - e->txn.ts_us);
+    e->txn.ts_us_len = (size_t)(put_us(e, e->txn.ts_us, commit_us) - e->txn.ts_us);
     e->txn.tx_id[0] = 0;
     e->txn.tx_id_len = txn ? (size_t)(put_some_long(e->txn.tx_id, txn->xid) - e->txn.tx_id) : 1;
     set_tail(e, txn);
@@ -104,8 +135,11 @@ static bool set_txn(struct wf_envelope *e, const struct wf_txn *txn, int64_t com
     if (txn) {
         e->txn.final_lsn = txn->final_lsn;
         e->txn.prev_end_lsn = txn->prev_end_lsn;
+        wf_buf_reset(&e->txn.commit_lsn);
+        put_long(&e->txn.commit_lsn, txn->xid);
+        put_long(&e->txn.commit_lsn, (int64_t)txn->final_lsn);
     }
-    return !b->failed && !e->txn.tail.failed;
+    return !b->failed && !e->txn.tail.failed && !e->txn.commit_lsn.failed;
 }
 
 bool wf_envelope_begin(struct wf_envelope *e, const struct wf_txn *txn, int64_t now_us)
@@ -187,6 +221,17 @@ unsigned char *wf_envelope_source(const struct wf_envelope *e, unsigned char *p,
     else
         *p++ = 0;
     return put_kept(p, &e->txn.tail);
+}
+
+unsigned char *wf_envelope_native(const struct wf_envelope *e, unsigned char *p,
+                                  const unsigned char *table, size_t table_len, uint64_t lsn,
+                                  uint64_t ordinal)
+{
+    p = put_kept(p, &e->native);
+    memcpy(p, table, table_len);
+    p = put_kept(p + table_len, &e->txn.commit_lsn);
+    p = wf_put_long(p, (int64_t)ordinal);
+    return wf_put_long(p, (int64_t)lsn);
 }
 
 unsigned char *wf_envelope_now(const struct wf_envelope *e, unsigned char *p)

@@ -27,7 +27,60 @@ static void put_topic(struct wf_buf *out, const char *s, size_t n)
     }
 }
 
-void wf_name_avro(struct wf_buf *out, const char *s, bool field)
+/* A UTF-16 unit as `avro_unicode` writes it. */
+static void put_unit(struct wf_buf *out, unsigned unit)
+{
+    wf_buf_printf(out, unit > 0x0f && unit < 0x100 ? "_u00%x" : "_u%x", unit);
+}
+
+/* The character that starts at @s; a broken sequence is taken byte by byte. @len: its bytes. */
+static uint32_t character(const char *s, size_t *len)
+{
+    unsigned char c = (unsigned char)s[0];
+    size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+    uint32_t value = n == 1 ? c : c & (0x7fu >> n);
+
+    for (*len = 1; *len < n; ++*len) {
+        unsigned char next = (unsigned char)s[*len];
+
+        if ((next & 0xc0) != 0x80) {
+            *len = 1;
+            return c;
+        }
+        value = value << 6 | (next & 0x3f);
+    }
+    return value;
+}
+
+static void put_units(struct wf_buf *out, uint32_t value)
+{
+    if (value < 0x10000) {
+        put_unit(out, value);
+        return;
+    }
+    put_unit(out, 0xd800 + ((value - 0x10000) >> 10 & 0x3ff));
+    put_unit(out, 0xdc00 + ((value - 0x10000) & 0x3ff));
+}
+
+static void put_unicode(struct wf_buf *out, const char *s, bool field)
+{
+    size_t len;
+
+    for (bool first = true; *s; s += len) {
+        unsigned char c = (unsigned char)*s;
+
+        len = 1;
+        if (c == '.' && !field)
+            wf_buf_byte(out, '.');
+        else if (is_alnum(c) && !(first && c >= '0' && c <= '9'))
+            wf_buf_byte(out, c);
+        else
+            put_units(out, character(s, &len));
+        first = c == '.' && !field;
+    }
+}
+
+static void put_avro(struct wf_buf *out, const char *s, bool field)
 {
     bool first = true;
 
@@ -51,6 +104,23 @@ void wf_name_avro(struct wf_buf *out, const char *s, bool field)
     }
     if (first)
         wf_buf_byte(out, '_');
+}
+
+void wf_name_avro(struct wf_buf *out, const char *s, bool field, enum wf_name_mode mode)
+{
+    if (mode == WF_NAME_AVRO_UNICODE)
+        put_unicode(out, s, field);
+    else
+        put_avro(out, s, field);
+}
+
+uint32_t wf_name_hash(const char *s)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *s; s++)
+        hash = (hash ^ (unsigned char)*s) * 16777619u;
+    return hash;
 }
 
 enum placeholder { PH_NONE, PH_PREFIX, PH_SCHEMA, PH_TABLE };

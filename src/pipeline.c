@@ -58,7 +58,7 @@ struct wf_pipeline {
     struct wf_change change;
     struct wf_events events;
     uint32_t published; /* of events */
-    enum { EMPTY, DECODED, ENCODED } stage;
+    enum { EMPTY, DECODED, ENCODED, PUBLISHED } stage;
 
     uint64_t tag;       /* of the open transaction */
     bool skipping;      /* the open transaction is at or before the start point */
@@ -73,7 +73,8 @@ struct wf_pipeline {
     char trouble[32];     /* code of the failure that is being retried, "" = none */
     uint64_t trouble_lsn; /* over once the safe position is past it */
     uint64_t retry_us, retry_at_us;
-    struct wf_timer retry_timer, stats_timer;
+    struct wf_timer retry_timer, stats_timer, heartbeat_timer;
+    bool heartbeat_due;
     struct {
         uint64_t events, transactions, logged_events;
     } total;
@@ -82,7 +83,11 @@ struct wf_pipeline {
 /* ---- the whole product on one screen -----------------------------------------------------------
  */
 
-static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err);
+static bool heartbeat_is_due(const struct wf_pipeline *p);
+static enum wf_rc take_heartbeat(struct wf_pipeline *p);
+static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err); /* source, decoder,
+                                                                             transform */
+static bool is_boundary(const struct wf_pipeline *p);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
 static void end_trouble(struct wf_pipeline *p);
@@ -94,10 +99,10 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
     enum wf_rc rc = WF_OK;
 
     if (p->stage == EMPTY)
-        rc = next_change(p, err); /* source, decoder, transform */
+        rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
     if (rc != WF_OK || p->stage == EMPTY)
         return rc;
-    if (p->change.kind == WF_CHANGE_BEGIN || p->change.kind == WF_CHANGE_COMMIT)
+    if (is_boundary(p))
         return take_boundary(p, err);
     if (p->stage == DECODED) {
         rc = wf_shapes_ready(p->shapes, &p->change, p->sink_ops, p->sink, err);
@@ -128,6 +133,14 @@ static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *er
 /* ---- its parts
  * -------------------------------------------------------------------------------------- */
 
+static enum wf_framing framing_of(const struct wf_format_conf *format,
+                                  const struct wf_sink_ops *sink)
+{
+    if (format->encoding == WF_ENC_JSON || sink->json_only)
+        return WF_FRAME_JSON;
+    return format->encoding == WF_ENC_SINGLE_OBJECT ? WF_FRAME_SINGLE_OBJECT : sink->framing;
+}
+
 /* A new connection: what was half received comes again, what is on its way to the sink goes on. */
 static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
 {
@@ -146,13 +159,12 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     p->decoder_ops->reset(p->decoder, p->start_lsn);
     wf_progress_start(p->progress, cp);
     if (!p->encoder) {
-        enum wf_framing framing =
-            p->config->format.encoding == WF_ENC_JSON || p->sink_ops->json_only
-                ? WF_FRAME_JSON
-                : p->sink_ops->framing;
+        const struct wf_format_conf *format = &p->config->format;
+        const struct wf_origin origin = {server->database, server->system_id, server->timeline};
 
-        rc = wf_encoder_new(&p->encoder, &p->config->format, framing,
-                            (size_t)p->config->format.max_event, server->database, err);
+        rc =
+            wf_encoder_new(&p->encoder, format, &p->config->source, framing_of(format, p->sink_ops),
+                           (size_t)format->max_event, &origin, err);
     }
     if (rc == WF_OK && !p->shapes) {
         struct wf_shapes_env env = {p->config, p->worker, p->encoder, p->registry};
@@ -162,6 +174,30 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
             rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
     }
     return rc == WF_OK ? rc : (err->rc = WF_FATAL); /* without these there is no going on */
+}
+
+/* Between transactions, once the first connection has made the encoder. */
+static bool heartbeat_is_due(const struct wf_pipeline *p)
+{
+    return p->heartbeat_due && p->shapes && !wf_delivery_open_txn(p->delivery);
+}
+
+static enum wf_rc take_heartbeat(struct wf_pipeline *p)
+{
+    p->heartbeat_due = false;
+    p->change =
+        (struct wf_change){.kind = WF_CHANGE_HEARTBEAT, .lsn = wf_delivery_read_lsn(p->delivery)};
+    p->stage = DECODED;
+    return WF_OK;
+}
+
+static void beat(void *arg)
+{
+    struct wf_pipeline *p = arg;
+
+    p->heartbeat_due = true;
+    wf_loop_timer_set(p->loop, &p->heartbeat_timer, (uint64_t)p->config->format.heartbeat_ms * 1000,
+                      beat, p);
 }
 
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
@@ -188,9 +224,17 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
         return WF_OK;
     if (!p->change.txn && p->change.lsn < p->start_lsn)
         return WF_OK; /* a message outside transactions that is delivered already */
-    if (wf_transform_wants(&p->config->source, &p->change))
+    if (wf_transform_wants(p->config, &p->change))
         p->stage = DECODED;
     return WF_OK;
+}
+
+/* A BEGIN, or a COMMIT whose events, if it has any, are out. */
+static bool is_boundary(const struct wf_pipeline *p)
+{
+    if (p->change.kind == WF_CHANGE_COMMIT)
+        return p->skipping || p->stage == PUBLISHED || !wf_encoder_ends(p->encoder);
+    return p->change.kind == WF_CHANGE_BEGIN;
 }
 
 /* After a crash of the server its slot may lie before our start point, and then transactions come
@@ -204,6 +248,7 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
         p->skipping = p->change.txn->final_lsn < p->start_lsn;
         if (!p->skipping)
             rc = wf_delivery_begin(p->delivery, &p->tag);
+        wf_encoder_begin(p->encoder);
     } else if (p->skipping) {
         p->skipping = false;
     } else {
@@ -239,7 +284,7 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
     if (alone)
         wf_delivery_commit(p->delivery, p->change.lsn);
     p->total.events += p->events.n;
-    p->stage = EMPTY;
+    p->stage = p->change.kind == WF_CHANGE_COMMIT ? PUBLISHED : EMPTY;
     return WF_OK;
 }
 
@@ -470,6 +515,8 @@ enum wf_rc wf_pipeline_run(struct wf_pipeline *p, volatile sig_atomic_t *stop, s
     enum wf_rc rc = WF_OK;
 
     wf_loop_timer_set(p->loop, &p->stats_timer, STATS_US, log_stats, p);
+    if (p->config->format.heartbeat_ms)
+        beat(p);
     while (rc == WF_OK && !*stop && !is_through(p)) {
         rc = wf_loop_turn(p->loop, p->rows ? 0 : IDLE_WAIT_US, err);
         if (rc == WF_OK)

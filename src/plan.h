@@ -5,6 +5,8 @@
 #include "catalog.h"
 #include "config.h"
 #include "err.h"
+#include "mask.h"
+#include "profile.h"
 #include "relation.h"
 #include "stream.h"
 #include "types.h"
@@ -22,14 +24,20 @@ struct wf_plan_col {
     bool identity;              /* part of the replica identity: a K tuple holds it */
     bool as_text;               /* no row of the converter table fits */
     bool omit;                  /* not part of events */
+    uint8_t choice;             /* enum wf_column_choice */
+    bool null_as_default;       /* a NULL is written as the default */
+    bool warned;                /* that a value became null */
     bool lossy;                 /* its form would cut values, which is refused */
     struct wf_plan_bytes toast; /* Avro bytes of an unsent value; data NULL = none exists */
     struct wf_plan_bytes fill;  /* Avro bytes when a delete does not say: default or zero */
+    struct wf_mask *mask;       /* or NULL */
     char *name;                 /* PostgreSQL's */
     char *field;                /* Avro's */
     char *dflt;                 /* JSON, NULL = none */
     char *pg_type;              /* storage of type.avro.pg_type */
     char *labels;               /* storage of type.avro.params */
+    struct wf_type_in *tree;    /* storage of what an array's or composite's type points to */
+    bool filled;                /* NOT NULL in the table, though nullable in the schema */
 };
 
 struct wf_plan {
@@ -38,26 +46,36 @@ struct wf_plan {
     char *topic;
     uint16_t *key; /* indexes into cols */
     uint16_t nkey, ncols;
+    uint8_t name_mode;   /* enum wf_name_mode */
+    uint8_t toast_mode;  /* enum wf_toast_mode */
+    bool failed_to_null; /* what cannot be converted becomes null, with a warning */
+    bool mark_unsent;    /* toast_mode is MARK */
+    uint16_t nunsent;    /* columns of this event whose values were not sent */
+    uint16_t *unsent;
+    uint32_t collection; /* the transaction's counter, see txn_counts.h */
     struct wf_plan_col cols[];
 };
 
 /**
  * wf_plan_new() - compile
  * @conf:  profile and modes
+ * @source: selected and masked columns; NULL = all as they are
  * @topic: of the table; the schemas' namespace comes from it
  * @cat:   columns it does not know, or knows with another type than the relation (the live catalog
  *         may be ahead of the stream), are nullable without default
  *
  * Return: WF_OK with *out the caller's to wf_plan_free(); WF_REJECT when two columns get the same
- * Avro name.
+ * Avro name, when a key's column is masked, excluded or unknown, or when format.keys names a column
+ * that is not there.
  */
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
                        const struct wf_catalog *cat, const struct wf_format_conf *conf,
-                       const char *topic, struct wf_err *err);
+                       const struct wf_source_conf *source, const char *topic, struct wf_err *err);
 void wf_plan_free(void *plan);
 
 /* The NUL-terminated schema texts; @key stays empty when there is no key. */
-void wf_plan_schemas(const struct wf_plan *plan, struct wf_buf *key, struct wf_buf *value);
+void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *rules,
+                     struct wf_buf *key, struct wf_buf *value);
 
 /* A NULL arrived in a column the catalog calls NOT NULL: the catalog is ahead. From now on the
  * column is nullable; the schemas change. */

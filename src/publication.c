@@ -1,8 +1,10 @@
 #include "publication.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "pattern.h"
+#include "select.h"
 
 enum wf_rc wf_publication_exists(PGconn *conn, const char *name, wf_cancel *cancel, bool *exists,
                                  struct wf_err *err)
@@ -22,25 +24,29 @@ enum wf_rc wf_publication_exists(PGconn *conn, const char *name, wf_cancel *canc
     return rc;
 }
 
-bool wf_tables_match(const struct wf_list *tables, const char *schema, const char *table)
+/* A partitioned table is one table to its consumers, so one topic. */
+static void put_with(const struct wf_source_conf *conf, struct wf_buf *sql)
 {
-    char name[136];
+    static const struct {
+        enum wf_change_kind kind;
+        const char *word;
+    } operations[] = {{WF_CHANGE_INSERT, "insert"},
+                      {WF_CHANGE_UPDATE, "update"},
+                      {WF_CHANGE_DELETE, "delete"},
+                      {WF_CHANGE_TRUNCATE, "truncate"}};
+    int n = 0;
 
-    snprintf(name, sizeof(name), "%s.%s", schema, table);
-    for (size_t i = 0; i < tables->n; i++) {
-        if (fnmatch(tables->items[i], name, 0) == 0)
-            return true;
-    }
-    return tables->n == 0;
+    wf_buf_str(sql, " WITH (publish_via_partition_root = true, publish = '");
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+        if (!wf_select_skips(conf, operations[i].kind, false))
+            wf_buf_printf(sql, "%s%s", n++ ? ", " : "", operations[i].word);
+    wf_buf_put(sql, "')", 3);
 }
 
-/* A partitioned table is one table to its consumers, so one topic. */
-#define VIA_ROOT " WITH (publish_via_partition_root = true)"
-
-static bool wants_all(const struct wf_list *tables)
+/* Something that only a list of tables can say. */
+static bool wants_all(const struct wf_source_conf *conf)
 {
-    return tables->n == 0 || (tables->n == 1 && (strcmp(tables->items[0], "*.*") == 0 ||
-                                                 strcmp(tables->items[0], "*") == 0));
+    return wf_select_all_tables(conf) && !conf->row_filters.n && !conf->columns.n;
 }
 
 /* Ordinary and partitioned tables that a publication may hold, leaves of partitions left to their
@@ -49,7 +55,7 @@ static const char tables_sql[] =
     "SELECT n.nspname, c.relname, "
     "c.relreplident = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid "
     "AND i.indisvalid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND "
-    "i.indisreplident)) "
+    "i.indisreplident)), c.oid, c.relreplident "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition "
     "AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' "
@@ -66,7 +72,7 @@ enum wf_rc wf_tables_without_identity(PGconn *conn, const struct wf_source_conf 
     for (int i = 0; rc == WF_OK && i < PQntuples(res); i++) {
         const char *schema = PQgetvalue(res, i, 0), *table = PQgetvalue(res, i, 1);
 
-        if (PQgetvalue(res, i, 2)[0] == 't' || !wf_tables_match(&conf->tables, schema, table))
+        if (PQgetvalue(res, i, 2)[0] == 't' || !wf_select_table(conf, schema, table))
             continue;
         if (len + strlen(schema) + strlen(table) + 8 > size) {
             snprintf(out + len, size - len, ", ...");
@@ -87,7 +93,108 @@ static enum wf_rc put_quoted(PGconn *conn, struct wf_buf *sql, const char *name,
     return rc;
 }
 
-/* "schema"."table", "schema"."table", ...; WF_FATAL when no table matches. */
+/* Columns of the replica identity, which a column list must hold. */
+static const char identity_sql[] =
+    "SELECT a.attname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON "
+    "a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE i.indrelid = %s AND "
+    "(i.indisreplident OR i.indisprimary AND '%s' = 'd')";
+
+struct column_list {
+    PGconn *conn;
+    struct wf_buf *sql;
+    struct wf_err *err;
+    enum wf_rc rc;
+    const PGresult *identity;
+    int n;
+};
+
+static void put_column(void *arg, const char *column)
+{
+    struct column_list *l = arg;
+
+    wf_buf_str(l->sql, l->n++ ? ", " : " (");
+    if (l->rc == WF_OK)
+        l->rc = put_quoted(l->conn, l->sql, column, l->err);
+}
+
+/* A configured column that is not of the identity: that is written already. */
+static void put_other_column(void *arg, const char *column)
+{
+    struct column_list *l = arg;
+
+    for (int i = 0; i < PQntuples(l->identity); i++)
+        if (!strcmp(PQgetvalue(l->identity, i, 0), column))
+            return;
+    put_column(arg, column);
+}
+
+static void no_column(void *arg, const char *column)
+{
+    (void)arg;
+    (void)column;
+}
+
+/* A row of tables_sql. */
+struct table {
+    const char *schema, *name, *oid;
+    char identity;
+};
+
+/* " (a, b)", or nothing; a whole old row needs all columns. */
+static enum wf_rc put_column_list(PGconn *conn, const struct wf_source_conf *conf,
+                                  const struct table *t, wf_cancel *cancel, struct wf_buf *sql,
+                                  struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    struct column_list l = {.conn = conn, .sql = sql, .err = err};
+    char query[sizeof(identity_sql) + 32];
+
+    if (PQserverVersion(conn) < 150000 || t->identity == 'f' ||
+        !wf_select_column_list(conf, t->schema, t->name, no_column, NULL))
+        return WF_OK;
+    snprintf(query, sizeof(query), identity_sql, t->oid, t->identity == 'd' ? "d" : "i");
+    l.rc = wf_pg_query(conn, query, cancel, &res, err);
+    if (l.rc != WF_OK)
+        return l.rc;
+    l.identity = res;
+    for (int i = 0; i < PQntuples(res); i++)
+        put_column(&l, PQgetvalue(res, i, 0));
+    wf_select_column_list(conf, t->schema, t->name, put_other_column, &l);
+    wf_buf_str(sql, l.n ? ")" : "");
+    return l.rc;
+}
+
+static enum wf_rc put_row_filter(PGconn *conn, const struct wf_source_conf *conf,
+                                 const struct table *t, struct wf_buf *sql, struct wf_err *err)
+{
+    char name[WF_SELECT_NAME];
+    const char *filter;
+
+    snprintf(name, sizeof(name), "%s.%s", t->schema, t->name);
+    filter = wf_patterns_value(&conf->row_filters, name);
+    if (filter && PQserverVersion(conn) < 150000)
+        return wf_err_config(err, "source.row_filters needs PostgreSQL 15 or later; hint: filter "
+                                  "in the consumer");
+    if (filter)
+        wf_buf_printf(sql, " WHERE (%s)", filter);
+    return WF_OK;
+}
+
+static enum wf_rc put_table(PGconn *conn, const struct wf_source_conf *conf, const struct table *t,
+                            wf_cancel *cancel, struct wf_buf *sql, struct wf_err *err)
+{
+    enum wf_rc rc = put_quoted(conn, sql, t->schema, err);
+
+    wf_buf_str(sql, ".");
+    if (rc == WF_OK)
+        rc = put_quoted(conn, sql, t->name, err);
+    if (rc == WF_OK)
+        rc = put_column_list(conn, conf, t, cancel, sql, err);
+    return rc == WF_OK ? put_row_filter(conn, conf, t, sql, err) : rc;
+}
+
+/* "schema"."table", "schema"."table" (columns) WHERE (filter), ...; WF_FATAL when no table matches.
+ */
 static enum wf_rc put_tables(PGconn *conn, const struct wf_source_conf *conf, bool safe_only,
                              wf_cancel *cancel, struct wf_buf *sql, struct wf_err *err)
 {
@@ -96,16 +203,14 @@ static enum wf_rc put_tables(PGconn *conn, const struct wf_source_conf *conf, bo
     int named = 0;
 
     for (int i = 0; rc == WF_OK && i < PQntuples(res); i++) {
-        const char *schema = PQgetvalue(res, i, 0), *table = PQgetvalue(res, i, 1);
+        const struct table t = {PQgetvalue(res, i, 0), PQgetvalue(res, i, 1), PQgetvalue(res, i, 3),
+                                PQgetvalue(res, i, 4)[0]};
 
-        if (!wf_tables_match(&conf->tables, schema, table) ||
+        if (!wf_select_table(conf, t.schema, t.name) ||
             (safe_only && PQgetvalue(res, i, 2)[0] != 't'))
             continue;
         wf_buf_str(sql, named++ ? ", " : "");
-        rc = put_quoted(conn, sql, schema, err);
-        wf_buf_str(sql, ".");
-        if (rc == WF_OK)
-            rc = put_quoted(conn, sql, table, err);
+        rc = put_table(conn, conf, &t, cancel, sql, err);
     }
     if (rc == WF_OK && !named)
         return wf_err_config(err, "source.tables names no table of this database, so no "
@@ -146,8 +251,9 @@ enum wf_rc wf_publication_create(PGconn *conn, const struct wf_source_conf *conf
     rc = put_quoted(conn, &sql, conf->publication, err);
     wf_buf_str(&sql, " FOR ");
     head = sql.len;
-    if (rc == WF_OK && !safe_only && wants_all(&conf->tables)) {
-        wf_buf_put(&sql, "ALL TABLES" VIA_ROOT, sizeof("ALL TABLES" VIA_ROOT));
+    if (rc == WF_OK && !safe_only && wants_all(conf)) {
+        wf_buf_str(&sql, "ALL TABLES");
+        put_with(conf, &sql);
         rc = wf_pg_query(conn, (const char *)sql.data, cancel, &res, err);
         if (rc == WF_OK || !wf_pg_is(err, "42501"))
             goto out;
@@ -157,7 +263,7 @@ enum wf_rc wf_publication_create(PGconn *conn, const struct wf_source_conf *conf
     wf_buf_str(&sql, "TABLE ");
     if (rc == WF_OK)
         rc = put_tables(conn, conf, safe_only, cancel, &sql, err);
-    wf_buf_put(&sql, VIA_ROOT, sizeof(VIA_ROOT));
+    put_with(conf, &sql);
     if (rc == WF_OK && sql.failed)
         rc = wf_err_config(err, "source.tables names too many tables for one statement");
     if (rc == WF_OK)
@@ -171,5 +277,39 @@ out:
                              "the role may not create publication \"%s\" (%s); hint: let the "
                              "tables' owner run CREATE PUBLICATION, then start again",
                              conf->publication, strstr(err->text, "says: ") + 6);
+    return rc;
+}
+
+enum wf_rc wf_publication_filters(PGconn *conn, const struct wf_source_conf *conf,
+                                  wf_cancel *cancel, struct wf_err *err)
+{
+    wf_autoquoted char *quoted = NULL;
+    wf_autoresult PGresult *res = NULL;
+    char sql[300], name[WF_SELECT_NAME];
+    enum wf_rc rc;
+
+    if (!conf->row_filters.n)
+        return WF_OK;
+    if (PQserverVersion(conn) < 150000)
+        return wf_err_config(err, "source.row_filters needs PostgreSQL 15 or later; hint: filter "
+                                  "in the consumer");
+    rc = wf_pg_literal(conn, conf->publication, &quoted, err);
+    if (rc != WF_OK)
+        return rc;
+    snprintf(sql, sizeof(sql),
+             "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = "
+             "%s AND rowfilter IS NULL",
+             quoted);
+    rc = wf_pg_query(conn, sql, cancel, &res, err);
+    for (int i = 0; rc == WF_OK && i < PQntuples(res); i++) {
+        snprintf(name, sizeof(name), "%s.%s", PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
+        if (wf_patterns_value(&conf->row_filters, name))
+            return wf_err_config(err,
+                                 "source.row_filters has a condition for %s, but publication "
+                                 "\"%s\" publishes all its rows; hint: ALTER PUBLICATION ... SET "
+                                 "TABLE ... WHERE (...), or drop the publication so that walferry "
+                                 "makes it",
+                                 name, conf->publication);
+    }
     return rc;
 }

@@ -34,7 +34,9 @@ enum wf_rc wf_tables_without_identity(PGconn *conn, const struct wf_source_conf 
                                       wf_cancel *cancel, char *out, size_t size,
                                       struct wf_err *err);
 
-/* Whether schema.table is named by source.tables: globs with * and ?. */
-bool wf_tables_match(const struct wf_list *tables, const char *schema, const char *table);
+/* Whether the existing publication filters the rows that source.row_filters names: a table that it
+ * publishes whole is refused (exit code 78), since nobody else would filter it. */
+enum wf_rc wf_publication_filters(PGconn *conn, const struct wf_source_conf *conf,
+                                  wf_cancel *cancel, struct wf_err *err);
 
 #endif

@@ -1,25 +1,80 @@
 #include "row.h"
 
 #include "log.h"
+#include "lsn.h"
 #include "plan.h"
 
-static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan_col *pc,
-                               enum wf_conv_why why, struct wf_err *err)
-{
-    static const char *const texts[] = {
-        [WF_CONV_BAD] = "the text is no value of the column's type; hint: if the column changed "
-                        "its type just now, restart; else the stream is damaged",
-        [WF_CONV_RANGE] = "the value is beyond what the column's Avro type can hold; hint: correct "
-                          "it at the source and move the slot past this change",
-        [WF_CONV_SPECIAL] = "NaN or infinity has no place in the column's Avro type; hint: keep "
-                            "them out with a CHECK constraint and move the slot past this change",
-    };
-    static const char *const codes[] = {[WF_CONV_BAD] = "value_invalid",
-                                        [WF_CONV_RANGE] = "value_range",
-                                        [WF_CONV_SPECIAL] = "value_special"};
+/* pg_type.oid of types whose values are no secret as keys */
+#define OID_INT8 20
+#define OID_INT2 21
+#define OID_INT4 23
+#define OID_UUID 2950
 
-    return wf_err_set(err, WF_REJECT, codes[why], "column %s.%s.%s: %s", c->rel->schema,
-                      c->rel->name, pc->name, texts[why]);
+/* How to find the row: by its key, as far as that is a number or a UUID; other keys may be
+ * somebody's name and stay out of logs. */
+static void put_row_name(struct wf_buf *out, const struct wf_change *c)
+{
+    const struct wf_plan *plan = c->rel->plan;
+    const struct wf_col *row = c->new_row ? c->new_row : c->old_row;
+
+    wf_buf_printf(out, "LSN %s", wf_lsn_text(c->lsn).s);
+    for (uint16_t k = 0; k < plan->nkey; k++) {
+        const struct wf_plan_col *pc = &plan->cols[plan->key[k]];
+        const struct wf_col *col = &row[plan->key[k]];
+        uint32_t oid = c->rel->cols[plan->key[k]].type_oid;
+        bool shown = oid == OID_INT2 || oid == OID_INT4 || oid == OID_INT8 || oid == OID_UUID;
+
+        if (col->kind == WF_COL_TEXT && shown)
+            wf_buf_printf(out, ", %s = %.*s", pc->name, (int)(col->len < 40 ? col->len : 40),
+                          col->data);
+    }
+    wf_buf_byte(out, '\0');
+}
+
+static const char *const why_texts[] = {
+    [WF_CONV_BAD] = "the text is no value of the column's type; hint: if the column changed its "
+                    "type just now, restart; else the stream is damaged",
+    [WF_CONV_RANGE] = "the value is beyond what the column's Avro type can hold; hint: a mode that "
+                      "writes text (docs/types.md), or "
+                      "format.event_converting_failure_handling_mode: warn",
+    [WF_CONV_SPECIAL] = "NaN or infinity has no place in the column's Avro type; hint: a mode that "
+                        "writes text (docs/types.md), or "
+                        "format.event_converting_failure_handling_mode: warn",
+    [WF_CONV_SHAPE] = "an array of more than one dimension; hint: format.array_handling_mode: "
+                      "string",
+    [WF_CONV_NULL] = "the column's Avro type has no place for this array or a NULL in it; hint: "
+                     "another format.profile, or format.array_handling_mode: string",
+};
+static const char *const why_codes[] = {[WF_CONV_BAD] = "value_invalid",
+                                        [WF_CONV_RANGE] = "value_range",
+                                        [WF_CONV_SPECIAL] = "value_special",
+                                        [WF_CONV_SHAPE] = "array_shape",
+                                        [WF_CONV_NULL] = "value_null"};
+
+/* A value that cannot be written: stop, or null with a warning when the user chose that. */
+static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan *plan, uint16_t col,
+                               enum wf_conv_why why, struct wf_buf *out, struct wf_err *err)
+{
+    struct wf_plan_col *pc = &((struct wf_plan *)c->rel->plan)->cols[col];
+    struct wf_buf name;
+
+    wf_buf_init(&name, 1024);
+    put_row_name(&name, c);
+    if (!plan->failed_to_null || !pc->nullable || why == WF_CONV_BAD) {
+        wf_err_set(err, WF_REJECT, why_codes[why], "column %s.%s.%s (%s): %s", c->rel->schema,
+                   c->rel->name, pc->name, name.data ? (char *)name.data : "", why_texts[why]);
+        wf_buf_deinit(&name);
+        return WF_REJECT;
+    }
+    if (!pc->warned)
+        wf_log(WF_LOG_WARN, "value_lost", NULL,
+               "column %s.%s.%s (%s): a value that its Avro type cannot hold is written as null, "
+               "and so are later ones",
+               c->rel->schema, c->rel->name, pc->name, name.data ? (char *)name.data : "");
+    wf_buf_deinit(&name);
+    pc->warned = true;
+    wf_buf_byte(out, pc->null_branch);
+    return WF_OK;
 }
 
 enum wf_rc wf_row_too_large(const char *schema, const char *table, struct wf_err *err)
@@ -35,19 +90,36 @@ static enum wf_rc check_room(const struct wf_change *c, const struct wf_buf *out
     return out->failed ? wf_row_too_large(c->rel->schema, c->rel->name, err) : WF_OK;
 }
 
-/* A value that was there but did not come with the change. */
-static enum wf_rc put_unsent(const struct wf_change *c, const struct wf_plan_col *pc,
-                             struct wf_buf *out, struct wf_err *err)
+/* A value that was there but did not come with the change: the placeholder, a mark, or a stop. */
+static enum wf_rc put_unsent(const struct wf_change *c, uint16_t col, struct wf_buf *out,
+                             struct wf_err *err)
 {
-    if (!pc->toast.data)
+    struct wf_plan *plan = c->rel->plan;
+    struct wf_plan_col *pc = &plan->cols[col];
+    bool placeholder = plan->toast_mode == WF_TOAST_PLACEHOLDER_MODE;
+
+    if (placeholder && pc->toast.data) {
+        if (pc->nullable)
+            wf_buf_byte(out, pc->value_branch);
+        wf_buf_put(out, pc->toast.data, pc->toast.len);
+    } else if (plan->mark_unsent && pc->nullable) {
+        plan->unsent[plan->nunsent++] = col;
+        wf_buf_byte(out, pc->null_branch);
+    } else if (placeholder && plan->failed_to_null && pc->nullable) {
+        if (!pc->warned)
+            wf_log(WF_LOG_WARN, "value_lost", NULL,
+                   "column %s.%s.%s: an unchanged TOASTed value, whose type has no placeholder, is "
+                   "written as null, and so are later ones",
+                   c->rel->schema, c->rel->name, pc->name);
+        pc->warned = true;
+        wf_buf_byte(out, pc->null_branch);
+    } else {
         return wf_err_set(err, WF_REJECT, "toast_unsent",
-                          "column %s.%s.%s: the server did not send the unchanged TOASTed value, "
-                          "whose type has no placeholder; hint: ALTER TABLE ... REPLICA IDENTITY "
-                          "FULL for the changes to come",
-                          c->rel->schema, c->rel->name, pc->name);
-    if (pc->nullable)
-        wf_buf_byte(out, pc->value_branch);
-    wf_buf_put(out, pc->toast.data, pc->toast.len);
+                          "column %s.%s.%s: the server did not send the unchanged TOASTed value%s; "
+                          "hint: ALTER TABLE ... REPLICA IDENTITY FULL for the changes to come",
+                          c->rel->schema, c->rel->name, pc->name,
+                          placeholder ? ", whose type has no placeholder" : "");
+    }
     return check_room(c, out, err);
 }
 
@@ -69,8 +141,10 @@ static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c,
     struct wf_plan *plan = c->rel->plan;
     struct wf_plan_col *pc = &plan->cols[i];
 
+    if (pc->omit)
+        return WF_OK;
     if (kind == WF_COL_UNCHANGED)
-        return put_unsent(c, pc, out, err);
+        return put_unsent(c, i, out, err);
     if (kind != WF_COL_NULL)
         return wf_err_set(err, WF_REJECT, "value_binary",
                           "column %s.%s.%s: a value in binary form; hint: this version reads the "
@@ -78,7 +152,12 @@ static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c,
                           c->rel->schema, c->rel->name, pc->name);
     if (!pc->nullable)
         return relax(c, pc);
-    wf_buf_byte(out, pc->null_branch);
+    if (pc->null_as_default) {
+        wf_buf_byte(out, pc->value_branch);
+        wf_buf_put(out, pc->fill.data, pc->fill.len);
+    } else {
+        wf_buf_byte(out, pc->null_branch);
+    }
     return check_room(c, out, err);
 }
 
@@ -98,7 +177,7 @@ put_col(const struct wf_change *c, const struct wf_plan *plan, const struct wf_p
     *p = pc->value_branch; /* overwritten when there is no branch */
     p = pc->type.conv(&pc->type, col->data, col->len, p + pc->nullable, &why);
     if (__builtin_expect(!p, 0))
-        return reject_value(c, pc, why, err);
+        return reject_value(c, plan, (uint16_t)(pc - plan->cols), why, out, err);
     out->len = (size_t)(p - out->data);
     return WF_OK;
 }
@@ -147,8 +226,11 @@ enum wf_rc wf_row_put_old(const struct wf_change *c, struct wf_buf *out, struct 
         const struct wf_plan_col *pc = &plan->cols[i];
         enum wf_rc rc;
 
+        if (pc->omit)
+            continue;
         if (!pc->identity && pc->nullable) {
-            wf_buf_byte(out, pc->null_branch);
+            wf_buf_byte(out, pc->filled ? pc->value_branch : pc->null_branch);
+            wf_buf_put(out, pc->fill.data, pc->filled ? pc->fill.len : 0);
         } else if (!pc->identity) {
             wf_buf_put(out, pc->fill.data, pc->fill.len);
         } else {

@@ -24,9 +24,10 @@ struct wf_record {
 typedef bool (*wf_record_fn)(void *arg, const struct wf_record *record);
 
 enum wf_framing {
-    WF_FRAME_NONE,      /* bare Avro: the sink keeps the schema elsewhere (container file) */
-    WF_FRAME_CONFLUENT, /* 00 + 4-byte schema id + Avro: needs a registry */
-    WF_FRAME_JSON,      /* one line of JSON without the newline */
+    WF_FRAME_NONE,          /* bare Avro: the sink keeps the schema elsewhere (container file) */
+    WF_FRAME_CONFLUENT,     /* 00 + 4-byte schema id + Avro: needs a registry */
+    WF_FRAME_SINGLE_OBJECT, /* C3 01 + 8-byte fingerprint of the schema + Avro */
+    WF_FRAME_JSON,          /* one line of JSON without the newline */
 };
 
 /* What a sink gets from the pipeline; outlives the sink. */

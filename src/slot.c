@@ -295,7 +295,9 @@ static enum wf_rc ensure_publication(PGconn *conn, const struct wf_source_conf *
     bool exists = false;
     enum wf_rc rc = wf_publication_exists(conn, conf->publication, cancel, &exists, err);
 
-    if (rc != WF_OK || exists)
+    if (rc == WF_OK && exists)
+        return wf_publication_filters(conn, conf, cancel, err);
+    if (rc != WF_OK)
         return rc;
     if (!create)
         return wf_err_config(err,

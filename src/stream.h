@@ -16,9 +16,17 @@ struct wf_stream {
     uint32_t index;    /* 0, 1, 2 ... in order of creation within one encoder */
     /* filled while the stream is prepared, see shapes.c */
     int32_t key_id, value_id; /* registry ids, 0 before resolved or without a registry */
-    bool resolved;            /* ids are final */
-    bool ready;               /* the sink can take events */
-    void *sink_data;          /* the sink's own, released by the sink */
+    uint64_t key_fingerprint, value_fingerprint; /* CRC-64-AVRO, for single-object encoding */
+    bool resolved;                               /* ids are final */
+    bool ready;                                  /* the sink can take events */
+    void *sink_data;                             /* the sink's own, released by the sink */
+};
+
+/* A record header; @name is NUL-terminated. */
+struct wf_header {
+    const char *name;
+    const unsigned char *value;
+    size_t len;
 };
 
 /* One record for a sink. Pointers are borrowed until the pipeline's next change. */
@@ -27,10 +35,12 @@ struct wf_event {
     const unsigned char *key;   /* NULL = no key */
     const unsigned char *value; /* NULL = tombstone */
     size_t key_len, value_len;
+    const struct wf_header *headers; /* for sinks that have such a thing */
+    uint8_t nheaders;
     uint64_t tag;  /* delivery tag: hand it back through wf_delivery_acked() */
     uint64_t lsn;  /* of the change, for messages to people */
     int64_t ts_us; /* commit time, microseconds since the Unix epoch */
-    char op;       /* c u d r t m; 'x' for a tombstone */
+    char op;       /* c u d r t m; 'x' a tombstone, 'b' 'e' begin and end, 'h' heartbeat */
 };
 
 #endif

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "avro_fingerprint.h"
+
 struct slot {
     struct wf_stream stream; /* first: a stream is its slot */
     char *topic, *key_schema, *value_schema, *table;
@@ -17,11 +19,16 @@ struct wf_streams {
     struct slot **slots;
     struct claim *claims;
     uint32_t nslots, nclaims;
+    bool fingerprints;
 };
 
-struct wf_streams *wf_streams_new(void)
+struct wf_streams *wf_streams_new(bool fingerprints)
 {
-    return calloc(1, sizeof(struct wf_streams));
+    struct wf_streams *s = calloc(1, sizeof(*s));
+
+    if (s)
+        s->fingerprints = fingerprints;
+    return s;
 }
 
 static void free_slot(struct slot *slot)
@@ -118,6 +125,16 @@ static struct slot *make_slot(const char *topic, const char *key_schema, const c
     return slot;
 }
 
+static enum wf_rc add_fingerprints(struct wf_stream *st, struct wf_err *err)
+{
+    enum wf_rc rc = wf_avro_fingerprint(st->value_schema, strlen(st->value_schema),
+                                        &st->value_fingerprint, err);
+
+    if (rc == WF_OK && st->key_schema)
+        rc = wf_avro_fingerprint(st->key_schema, strlen(st->key_schema), &st->key_fingerprint, err);
+    return rc;
+}
+
 enum wf_rc wf_streams_get(struct wf_streams *s, struct wf_stream **out, const char *topic,
                           const char *key_schema, const char *value_schema, const char *table,
                           struct wf_err *err)
@@ -142,7 +159,7 @@ enum wf_rc wf_streams_get(struct wf_streams *s, struct wf_stream **out, const ch
     slot->stream.index = s->nslots;
     slots[s->nslots++] = slot;
     *out = &slot->stream;
-    return WF_OK;
+    return s->fingerprints ? add_fingerprints(&slot->stream, err) : WF_OK;
 }
 
 void wf_streams_unready(struct wf_streams *s)

@@ -8,7 +8,8 @@
 
 struct wf_streams;
 
-struct wf_streams *wf_streams_new(void);
+/* @fingerprints: streams are to have their schemas' fingerprints. NULL: memory is out. */
+struct wf_streams *wf_streams_new(bool fingerprints);
 void wf_streams_free(struct wf_streams *s);
 
 /**

@@ -10,6 +10,12 @@
 #define ANNOTATED(b, n, l) {.base = (b), .connect_name = (n), .logical = (l)}
 #define ROOM_INT .room = WF_LONG_ROOM
 #define ROOM_TEXT .room = WF_LONG_ROOM, .room_per_byte = 1, .toast = WF_TOAST_TEXT, .zero = ""
+#define ROOM_SHAPE                                                                                 \
+    .room = 256, .room_per_byte = 4, .refine = wf_refine_shape, .toast = WF_TOAST_NONE
+#define SHAPE(r)                                                                                   \
+    .avro = {.base = "record", .record = WF_RECORD_##r}, .conv = wf_conv_shape, ROOM_SHAPE
+#define ROOM_VECTOR                                                                                \
+    .room = 64, .room_per_byte = 5, .refine = wf_refine_pgvector, .toast = WF_TOAST_NONE
 #define TEXT .avro = {.base = "string"}, .conv = wf_conv_text, ROOM_TEXT
 #define EXTRA TEXT, .refine = wf_form_other, .extra = true
 
@@ -118,7 +124,8 @@ const struct wf_type wf_types[] = {
      .conv = wf_conv_text, ROOM_TEXT},
     {.oid = 0, .name = "hstore", .avro = NAMED("string", "io.debezium.data.Json"),
      .conv = wf_conv_hstore, .room = 32, .room_per_byte = 6, .toast = WF_TOAST_JSON,
-     .zero = "{}", .note = "a JSON object, keys in the server's order"},
+     .refine = wf_refine_hstore, .zero = "{}",
+     .note = "a JSON object, keys in the server's order; hstore_handling_mode `map`: a map"},
     {.oid = 0, .name = "isbn", TEXT},
     {.oid = 3615, .name = "tsquery", EXTRA},
     {.oid = 4072, .name = "jsonpath", EXTRA},
@@ -155,6 +162,41 @@ const struct wf_type wf_types[] = {
     {.oid = 600, .name = "point", .avro = {.base = "record", .record = WF_RECORD_POINT},
      .conv = wf_conv_point, .room = 64, .zero = "(0,0)",
      .note = "wkb is filled in, srid is null"},
+    {.oid = 601, .name = "lseg", SHAPE(GEOMETRY), .zero = "[(0,0),(1,0)]",
+     .note = "a line string"},
+    {.oid = 602, .name = "path", SHAPE(GEOMETRY), .zero = "(0,0),(1,0)",
+     .note = "a line string, `closed` in extensions"},
+    {.oid = 603, .name = "box", SHAPE(GEOMETRY), .zero = "(0,0),(1,1)",
+     .note = "the ring around it"},
+    {.oid = 604, .name = "polygon", SHAPE(GEOMETRY), .zero = "((0,0),(1,0),(0,1))",
+     .note = "a closed ring"},
+    {.oid = 628, .name = "line", .avro = {.base = "record", .record = WF_RECORD_LINE},
+     .conv = wf_conv_line, ROOM_SHAPE, .zero = "{0,1,0}"},
+    {.oid = 718, .name = "circle", .avro = {.base = "record", .record = WF_RECORD_CIRCLE},
+     .conv = wf_conv_circle, ROOM_SHAPE, .zero = "<(0,0),0>"},
+    {.oid = 22, .name = "int2vector", .avro = {.base = "array", .items = &wf_avro_int2},
+     .conv = wf_conv_vector, .room = 2 * WF_LONG_ROOM, .room_per_byte = 3, .zero = ""},
+    {.oid = 30, .name = "oidvector", .avro = {.base = "array", .items = &wf_avro_long},
+     .conv = wf_conv_vector, .room = 2 * WF_LONG_ROOM, .room_per_byte = 3, .zero = ""},
+
+    {.oid = 0, .name = "geometry", .avro = {.base = "record", .record = WF_RECORD_GEOMETRY},
+     .conv = wf_conv_postgis, .room = 32, .room_per_byte = 1, .toast = WF_TOAST_NONE,
+     .zero = "010700000000000000", .note = "PostGIS: its EWKB, with the srid beside it"},
+    {.oid = 0, .name = "geography", .avro = {.base = "record", .record = WF_RECORD_GEOGRAPHY},
+     .conv = wf_conv_postgis, .room = 32, .room_per_byte = 1, .toast = WF_TOAST_NONE,
+     .zero = "010700000000000000", .note = "as geometry"},
+    {.oid = 0, .name = "vector",
+     .avro = {.base = "array", .items = &wf_avro_double,
+              .connect_name = "io.debezium.data.DoubleVector"},
+     .conv = wf_conv_pgvector, ROOM_VECTOR, .zero = "[]", .note = "pgvector"},
+    {.oid = 0, .name = "halfvec",
+     .avro = {.base = "array", .items = &wf_avro_float,
+              .connect_name = "io.debezium.data.FloatVector"},
+     .conv = wf_conv_pgvector, ROOM_VECTOR, .zero = "[]", .note = "pgvector"},
+    {.oid = 0, .name = "sparsevec",
+     .avro = {.base = "record", .record = WF_RECORD_SPARSE_VECTOR},
+     .conv = wf_conv_sparsevec, ROOM_VECTOR, .zero = "{}/0",
+     .note = "pgvector; more than 32767 dimensions are refused"},
 };
 /* clang-format on */
 
@@ -183,6 +225,8 @@ static const struct wf_type *find_row(const struct wf_type_in *in)
 
         if (row->oid && row->oid == in->oid)
             return row;
+        if (!row->oid && in->kind && in->kind != 'b')
+            continue; /* a user's own type may have an extension's name */
         if ((!row->oid || in->trust_name) && in->name && !strcmp(row->name, in->name))
             return row;
     }
@@ -205,9 +249,13 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
 {
     const struct wf_type *row = find_row(given);
     struct wf_type_in in = *given;
+    enum wf_resolved nested;
 
     if (!in.modes)
         in.modes = &wf_form_default_modes;
+    if (row == &text_type &&
+        (wf_array_resolve(t, &in, &nested) || wf_record_resolve(t, &in, &nested)))
+        return nested;
     *t = (struct wf_coltype){.conv = row->conv,
                              .room = row->room,
                              .room_per_byte = row->room_per_byte,
@@ -220,7 +268,7 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
     if (row->refine)
         row->refine(t, &in);
     wf_form_finish(t, &in);
-    return verdict(t, in.modes);
+    return wf_array_as_text(&in) ? WF_RESOLVED : verdict(t, in.modes);
 }
 
 void wf_type_free(struct wf_coltype *t)
@@ -228,7 +276,11 @@ void wf_type_free(struct wf_coltype *t)
     for (uint16_t i = 0; i < t->nsub; i++)
         wf_type_free(&t->sub[i]);
     free(t->sub);
+    free(t->fields);
+    free(t->names);
     t->sub = NULL;
+    t->fields = NULL;
+    t->names = NULL;
     t->nsub = 0;
 }
 
@@ -322,6 +374,8 @@ bool wf_type_put_toast(const struct wf_coltype *t, struct wf_buf *out)
         return put_toast_bytea(t, out);
     case WF_TOAST_CONV_TEXT:
         return wf_type_put(t, t->placeholder, strlen(t->placeholder), out, &why);
+    case WF_TOAST_ITEMS:
+        return wf_items_put_toast(t, out);
     default:
         return false;
     }

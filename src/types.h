@@ -17,6 +17,8 @@ enum wf_conv_why {
     WF_CONV_BAD,     /* the text is no value of the type: corrupt, or another type */
     WF_CONV_RANGE,   /* a value of the type that the Avro type cannot hold */
     WF_CONV_SPECIAL, /* NaN or infinity where the Avro type has none */
+    WF_CONV_SHAPE,   /* an array of more than one dimension */
+    WF_CONV_NULL, /* a NULL among elements that have none, or an array the schema has no room for */
 };
 
 struct wf_coltype;
@@ -32,6 +34,7 @@ struct wf_type_modes {
     int binary;   /* enum wf_binary_mode */
     int array;    /* enum wf_array_mode */
     int lossy;    /* enum wf_lossy_mode */
+    int names;    /* enum wf_name_mode */
     bool unknown; /* types without a row are text, not left out */
     int money_digits;
     const char *placeholder;
@@ -57,6 +60,7 @@ enum wf_toast {
     WF_TOAST_JSON,      /* {"placeholder":"placeholder"} */
     WF_TOAST_CONV,      /* the placeholder's bytes as the converter shows a bytea */
     WF_TOAST_CONV_TEXT, /* the placeholder as the converter shows a text */
+    WF_TOAST_ITEMS,     /* an array of it, by the element's type */
 };
 
 enum wf_dflt {
@@ -97,6 +101,9 @@ struct wf_type_in {
     const char *field_name;  /* as a composite's field, or to propagate: PostgreSQL's name */
     bool propagate;          /* tell the column's type in __debezium.source.column.* parameters */
     const char *source_type; /* its name there when it is not `name`: a domain's, "serial" */
+    const char *schema;      /* of a composite: part of its record's name */
+    char delim;              /* as an array's element: pg_type.typdelim, 0 = by its type */
+    bool domain;             /* as an array's element: a domain over the rest */
 };
 
 #define WF_SOURCE_TYPE_MAX 72 /* bytes of a type's name and the end: NAMEDATALEN is 64 */
@@ -105,7 +112,8 @@ struct wf_type_in {
 struct wf_coltype {
     wf_conv_fn conv;
     uint32_t room, room_per_byte;
-    int32_t arg; /* decimals: scale; zoned times: fraction digits; or enum wf_stamp, a mode */
+    int32_t arg; /* decimals: scale; zoned times: fraction digits; or enum wf_stamp, a mode; arrays:
+                    delimiter */
     const struct wf_type *row;
     const char *zero; /* as wf_type.zero */
     bool zero_pg;     /* it is PG text even where the Avro type is a string */
@@ -118,6 +126,10 @@ struct wf_coltype {
     char source_length[12], source_scale[12];
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
+    const struct wf_mask *mask;     /* see mask.h; NULL = none */
+    bool optional;                  /* nullable in the schema even where the column is NOT NULL */
+    struct wf_schema_field *fields; /* a composite's, storage of avro.fields; owned */
+    char *names;                    /* and of their names; owned */
 };
 
 extern const struct wf_type wf_types[];

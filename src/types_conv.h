@@ -9,6 +9,7 @@
                         enum wf_conv_why *why)
 
 /* types_text.c */
+WF_CONV(wf_conv_nothing); /* of a column that is left out */
 WF_CONV(wf_conv_text);
 WF_CONV(wf_conv_bytea);
 WF_CONV(wf_conv_bytea_text);
@@ -85,6 +86,45 @@ WF_FORM(wf_form_other);
 WF_FORM(wf_form_finish);
 extern const struct wf_type_modes wf_form_default_modes;
 bool wf_form_is_debezium(const struct wf_type_modes *m);
+
+/* types_array.c */
+WF_CONV(wf_conv_array);
+WF_CONV(wf_conv_vector); /* int2vector, oidvector */
+/* types_record.c */
+WF_CONV(wf_conv_record);
+WF_CONV(wf_conv_hstore_map);
+/* types_geo.c */
+WF_CONV(wf_conv_shape); /* lseg, box, path, polygon */
+WF_CONV(wf_conv_circle);
+WF_CONV(wf_conv_line);
+WF_CONV(wf_conv_postgis);
+WF_CONV(wf_conv_pgvector);
+WF_CONV(wf_conv_sparsevec);
+
+/* What wf_type_resolve() leaves to the nested types. Return: false when the type is none of them,
+ * or cannot be written as one: it is text like any other. */
+bool wf_array_resolve(struct wf_coltype *t, const struct wf_type_in *in, enum wf_resolved *out);
+bool wf_record_resolve(struct wf_coltype *t, const struct wf_type_in *in, enum wf_resolved *out);
+/* Whether format.array_handling_mode shows it as text. */
+bool wf_array_as_text(const struct wf_type_in *in);
+/* wf_type_put_toast() of arrays and maps. */
+bool wf_items_put_toast(const struct wf_coltype *t, struct wf_buf *out);
+void wf_refine_hstore(struct wf_coltype *t, const struct wf_type_in *in);
+void wf_refine_shape(struct wf_coltype *t, const struct wf_type_in *in);
+void wf_refine_pgvector(struct wf_coltype *t, const struct wf_type_in *in);
+extern const struct wf_avro_type wf_avro_int2, wf_avro_long, wf_avro_float, wf_avro_double;
+
+int wf_type_profile(const struct wf_type_in *in); /* enum wf_profile */
+
+/* Ends the one block of an array or map. It starts with its count, which is known at the end: one
+ * byte at @start is kept for it, the entries follow up to @p. */
+unsigned char *wf_conv_close_block(unsigned char *start, unsigned char *p, int64_t count);
+
+/* Room for what a text unescapes to: at the end of what was asked for. */
+static inline char *wf_conv_scratch(const struct wf_coltype *t, size_t n, unsigned char *p)
+{
+    return (char *)p + t->room + n * (t->room_per_byte - 1u);
+}
 
 /* types_num.c: float8 text; false when it is none. */
 bool wf_parse_double(const char *s, size_t n, double *out);

@@ -3,6 +3,15 @@
 #include "config.h"
 #include "types_conv.h"
 
+WF_CONV(wf_conv_nothing)
+{
+    (void)t;
+    (void)s;
+    (void)n;
+    (void)why;
+    return p;
+}
+
 WF_CONV(wf_conv_text)
 {
     (void)t;

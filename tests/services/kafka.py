@@ -6,7 +6,7 @@ import base64
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,9 +296,10 @@ class Kafka(Process):
         return list(self.stream(topic, timeout, isolation))
 
     def stream(
-        self, topic: str, timeout: float = 60, isolation: str = "read_committed"
+        self, topic: str | Sequence[str], timeout: float = 60, isolation: str = "read_committed"
     ) -> Iterator[Record]:
-        """As read(), one record at a time. The end of a partition is the last stable offset."""
+        """As read(), one record at a time, of one topic or several. The end of a partition is the last stable offset."""
+        names = [topic] if isinstance(topic, str) else list(topic)
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -312,11 +313,13 @@ class Kafka(Process):
             }
         )
         try:
-            metadata = consumer.list_topics(topic, timeout=10).topics[topic]
-            if metadata.error:
-                raise ServiceError(f"topic {topic}: {metadata.error.str()}")
-            open_partitions = set(metadata.partitions)
-            consumer.assign([TopicPartition(topic, number, 0) for number in open_partitions])
+            open_partitions: set[tuple[str, int]] = set()
+            for name in names:
+                metadata = consumer.list_topics(name, timeout=10).topics[name]
+                if metadata.error:
+                    raise ServiceError(f"topic {name}: {metadata.error.str()}")
+                open_partitions |= {(name, number) for number in metadata.partitions}
+            consumer.assign([TopicPartition(name, number, 0) for name, number in open_partitions])
             deadline = time.monotonic() + timeout
             while open_partitions:
                 if time.monotonic() > deadline:
@@ -326,7 +329,7 @@ class Kafka(Process):
                     if error is None:
                         yield _record(message)
                     elif error.code() == KafkaError._PARTITION_EOF:
-                        open_partitions.discard(message.partition())
+                        open_partitions.discard((message.topic(), message.partition()))
                     elif not error.retriable():
                         raise ServiceError(f"topic {topic}: {error.str()}")
         finally:

@@ -30,6 +30,7 @@ struct kit_col {
 
 struct kit {
     struct wf_format_conf conf;
+    const struct wf_source_conf *source;
     struct wf_encoder *encoder;
     struct wf_relcol relcols[KIT_MAX];
     struct wf_relation rel;
@@ -59,6 +60,7 @@ static const char kit_unchanged[] = "unchanged";
 static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_t max_event)
 {
     static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
+    static const struct wf_origin origin = {"shop", 7000000000000000001, 1};
 
     memset(k, 0, sizeof(*k));
     k->conf.prefix = prefix;
@@ -66,7 +68,7 @@ static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_
     k->conf.tombstones = true;
     k->conf.money_digits = 2;
     wf_buf_init(&k->json, 1u << 24);
-    k->rc = wf_encoder_new(&k->encoder, &k->conf, framing, max_event, "shop", &k->err);
+    k->rc = wf_encoder_new(&k->encoder, &k->conf, k->source, framing, max_event, &origin, &k->err);
     k->txn = (struct wf_txn){
         .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
 }

@@ -295,6 +295,7 @@ Test(config_docs, the_examples_load)
     static const char *const names[] = {"conf/walferry.yaml", "conf/examples/file.yaml",
                                         "conf/examples/stdout.yaml", "conf/examples/kafka.yaml"};
 
+    setenv("MASK_SALT", "x", 1);
     setenv("KAFKA_PASSWORD", "x", 1);
     setenv("REGISTRY_PASSWORD", "x", 1);
     for (size_t i = 0; i < 4; i++) {
@@ -381,6 +382,7 @@ Test(config_docs, the_annotated_file_holds_every_option_with_a_value_that_loads)
     char *annotated = read_source("conf/walferry.yaml");
 
     setenv("SHOP_PASSWORD", "x", 1);
+    setenv("MASK_SALT", "x", 1);
     setenv("KAFKA_PASSWORD", "x", 1);
     setenv("KAFKA_KEY_PASSWORD", "x", 1);
     setenv("REGISTRY_PASSWORD", "x", 1);

@@ -216,7 +216,8 @@ Test(encode_toast, unchanged_is_the_placeholder_and_never_null)
                           "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\",\"hs\":"
                           "\"{\\\"__debezium_unavailable_value\\\":"
                           "\\\"__debezium_unavailable_value\\\"}\",\"ai\":"
-                          "\"__debezium_unavailable_value\",\"td\":"
+                          "[95,95,100,101,98,101,122,105,117,109,95,117,110,97,118,97,105,108,97,"
+                          "98,108,101,95,118,97,108,117,101],\"td\":"
                           "\"__debezium_unavailable_value\"}",
                           "u"));
     kit_close(&k);
@@ -234,9 +235,9 @@ Test(encode_toast, is_filled_from_a_full_old_row)
     cr_assert_eq(k.events.n, 1);
     expect_event(&k, 0, 'u', "{\"id\":\"k\"}",
                  ENVELOPE("{\"id\":\"k\",\"t\":\"long\",\"by\":\"AQ==\",\"hs\":\"{\\\"a\\\":"
-                          "\\\"1\\\"}\",\"ai\":\"{1}\",\"td\":null}",
+                          "\\\"1\\\"}\",\"ai\":[1],\"td\":null}",
                           "{\"id\":\"k\",\"t\":\"long\",\"by\":\"AQ==\",\"hs\":\"{\\\"a\\\":"
-                          "\\\"1\\\"}\",\"ai\":\"{1}\",\"td\":\"y\"}",
+                          "\\\"1\\\"}\",\"ai\":[1],\"td\":\"y\"}",
                           "u"));
     kit_close(&k);
 }

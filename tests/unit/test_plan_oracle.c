@@ -486,7 +486,7 @@ static const struct {
     {{.name = "pr", .oid = 600, .required = true}, gen_point, POINT},
     {{.name = "hs", .oid = 70002, .type_name = "hstore"}, gen_hstore, BYTES},
     {{.name = "ine", .oid = 869}, gen_text, BYTES},
-    {{.name = "arr", .oid = 1007, .type_name = "_int4"}, gen_text, BYTES},
+    {{.name = "arr", .oid = 70005, .type_name = "_other"}, gen_text, BYTES},
 };
 
 #define NTYPES (sizeof(types) / sizeof(types[0]))

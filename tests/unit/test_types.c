@@ -622,7 +622,7 @@ Test(types, schema_texts)
          "{\"type\":\"string\",\"connect.version\":1,\"connect.parameters\":{\"allowed\":\"sad,"
          "very, happy,it's\"},\"connect.name\":\"" D("data.Enum") "\"}"},
         {{.oid = 1007, .typmod = -1, .name = "_int4", .text_name = "int4[]"},
-         "{\"type\":\"string\",\"walferry.pg.type\":\"int4[]\"}"},
+         "{\"type\":\"array\",\"items\":[\"null\",\"int\"]}"},
         {{.oid = 70002, .typmod = -1, .name = "int4", .trust_name = true}, "\"int\""},
         {{.oid = 70002, .typmod = -1, .name = "int4", .text_name = "int4"},
          "{\"type\":\"string\",\"walferry.pg.type\":\"int4\"}"},
