@@ -72,6 +72,7 @@ enum wf_dflt {
 
 /* One row: one PostgreSQL type. */
 struct wf_type {
+    bool extra;               /* Debezium has no such type: modes->unknown says what to do */
     uint32_t oid;             /* pg_type.oid; 0 = found by name (extensions) */
     const char *name;         /* pg_type.typname */
     struct wf_avro_type avro; /* before the type modifier is applied */
@@ -82,7 +83,6 @@ struct wf_type {
     enum wf_dflt dflt;
     const char *zero; /* unknown NOT NULL column of a delete; strings as such, others as PG text */
     const char *call; /* PG text that stands for a function call as default */
-    bool extra;       /* Debezium has no such type: text or left out, by modes->unknown */
     const char *note; /* for docs/types.md */
 };
 

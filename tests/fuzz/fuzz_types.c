@@ -1,6 +1,6 @@
 /* A type, a type modifier, modes and a text: the converters stay inside text and room, whatever it
- * says. Input: row of the table (1 byte), modifier (2 bytes), text; its first two bytes choose the
- * modes too. Also read as a column default. */
+ * says. Input: row of the table (1 byte), modifier (2), modes (2), text. Also read as a column
+ * default. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,8 @@ static void read_default(const struct wf_coltype *t, const char *expr)
 /* Bits of @v as modes; 0 is profile debezium's. */
 static struct wf_type_modes modes_of(unsigned v)
 {
-    struct wf_type_modes m = {.profile = (int)(v % 5), .unknown = v % 2, .lossy = WF_LOSSY_ALLOW};
+    struct wf_type_modes m = {
+        .profile = (int)(v % 5), .unknown = v % 2 == 0, .lossy = WF_LOSSY_ALLOW};
 
     m.decimal = (int)(v / 5 % 3);
     m.time = WF_TIME_ADAPTIVE + (int)(v / 15 % 6);
@@ -57,7 +58,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     char *text, *expr;
     size_t row;
 
-    if (size < 3)
+    if (size < 5)
         return 0;
     row = data[0] % (wf_ntypes + 2);
     in.typmod = (int16_t)(data[1] << 8 | data[2]);
@@ -68,13 +69,13 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     } else if (row == wf_ntypes) {
         in.enum_labels = "a,b";
     }
-    modes = modes_of(size > 4 ? (unsigned)(data[3] << 8 | data[4]) : 0);
-    in.modes = size > 4 && data[3] < 0x80 ? &modes : NULL;
+    modes = modes_of((unsigned)(data[3] << 8 | data[4]));
+    in.modes = &modes;
     in.propagate = data[1] % 2;
     in.field_name = "c";
     wf_type_resolve(&t, &in);
-    data += 3;
-    size -= 3;
+    data += 5;
+    size -= 5;
     text = malloc(size ? size : 1);
     expr = malloc(size + 1);
     if (!text || !expr)

@@ -132,12 +132,10 @@ Test(modes, connect_and_strings)
     static const struct value v[] = {
         {DATE, -1, "2024-02-29", "19782"},
         {DATE, -1, "infinity", "2146033979"},
-        {DATE, -1, "-infinity", "-2147472691"},
         {DATE, -1, "4713-01-01 BC", "-2440550"},
         {DATE, -1, "5874897-12-31", "2145042905"},
         {TIME, 0, "12:34:57", "45297000"},
         {TIME, 6, "12:34:56.789012", "45296789"},
-        {TIME, -1, "00:00:00.000001", "0"},
         {TIME, -1, "23:59:59.999999", "86399999"},
         {TIME, -1, "24:00:00", "86400000"},
         {TIMESTAMP, 4, "2024-02-29 12:34:56.7891", "1709210096789"},
@@ -156,7 +154,6 @@ Test(modes, connect_and_strings)
         {INTERVAL, -1, "-00:00:00.001", "P0Y0M0DT0H0M-0.001S"},
         {INTERVAL, -1, "-04:05:06.5", "P0Y0M0DT-4H-5M-6.5S"},
         {INTERVAL, -1, "178000000 years", "P178000000Y0M0DT0H0M0S"},
-        {INTERVAL, -1, "-178000000 years", "P-178000000Y0M0DT0H0M0S"},
         {INTERVAL, -1, "1 mon -1 days", "P0Y1M-1DT0H0M0S"},
         {INTERVAL, -1, "00:00:00.000001", "P0Y0M0DT0H0M0.000001S"},
         {INTERVAL, -1, "2562047788:00:54.775807", "P0Y0M0DT2562047788H0M54.775807S"},
@@ -172,14 +169,11 @@ Test(modes, connect_and_strings)
         {NUM, NUMERIC(10, 2), "-1.5", "-1.50"},
         {NUM, NUMERIC(10, 2), "1.500", "1.50"},
         {NUM, NUMERIC(10, 2), "1.234", "range"},
-        {NUM, NUMERIC(38, 0), "10", "10"},
         {NUM, -1, "1e5", "bad"},
         {MONEY, -1, "-$92,233,720,368,547,758.08", "-92233720368547758.08"},
-        {MONEY, -1, "$0.01", "0.01"},
         {MONEY, -1, "$1,234.56", "1234.56"},
         {MONEY, -1, "$1", "bad"},
         {BYTEA, -1, "\\x00ff10", "AP8Q"},
-        {BYTEA, -1, "\\xdeadbeef", "3q2+7w=="},
         {BYTEA, -1, "\\x", ""},
         {BYTEA, -1, "\\x0", "bad"},
         {BYTEA, -1, "\\x0g", "bad"},
@@ -203,7 +197,6 @@ Test(modes, doubles_and_adaptive_times)
         {NUM, NUMERIC(38, 0), "12345678901234567890123456789012345678", "1.2345678901234568e+37"},
         {NUM, NUMERIC(5, -2), "12300", "12300"},
         {NUM, NUMERIC(3, 5), "0.00123", "0.00123"},
-        {NUM, -1, "x", "bad"},
         {NUM, -1, ".", "bad"},
         {MONEY, -1, "-$92,233,720,368,547,758.08", "-92233720368547760"},
         {MONEY, -1, "$0.01", "0.01"},
@@ -538,53 +531,52 @@ Test(modes, native_and_connect_schemas)
     cr_expect_str_eq(convert(&m, TIMESTAMPTZ, -1, "infinity"), "9223372036854775807");
 }
 
-#define SOURCE(t, l, s, n)                                                                         \
-    "\"__debezium.source.column.type\":\"" t "\",\"__debezium.source.column.length\":\"" l         \
-    "\",\"__debezium.source.column.scale\":\"" s "\",\"__debezium.source.column.name\":\"" n "\"}"
+/* @front: before the parameters, @own: those in front of the column's, @rest: behind them */
+#define TOLD(front, own, t, l, s, n, rest)                                                         \
+    "{" front ",\"connect.parameters\":{" own "\"__debezium.source.column.type\":\"" t             \
+    "\",\"__debezium.source.column.length\":\"" l "\",\"__debezium.source.column.scale\":\"" s     \
+    "\",\"__debezium.source.column.name\":\"" n "\"}" rest "}"
+#define PLAIN(type) "\"type\":\"" type "\""
+#define NAMED(type) PLAIN(type) ",\"connect.version\":1"
+#define NAME(name) ",\"connect.name\":\"" name "\""
 #define IN(o, m, n, f) .oid = (o), .typmod = (m), .name = (n), .field_name = (f), .propagate = true
 
+/* clang-format off */
+static const struct schema told[] = {
+    {{IN(INT2, -1, "int2", "i2")},
+     TOLD(PLAIN("int"), "", "INT2", "5", "0", "i2", ",\"connect.type\":\"int16\"")},
+    {{IN(NUM, -1, "numeric", "n")}, TOLD(PLAIN("double"), "", "NUMERIC", "131089", "0", "n", "")},
+    {{IN(NUM, NUMERIC(5, -2), "numeric", "n")},
+     TOLD(PLAIN("double"), "", "NUMERIC", "5", "2046", "n", "")},
+    {{IN(NUM, NUMERIC(8, 3), "numeric", "dp"), .source_type = "price"},
+     TOLD(PLAIN("double"), "", "PRICE", "8", "3", "dp", "")},
+    {{IN(FLOAT4, -1, "float4", "f")}, TOLD(PLAIN("float"), "", "FLOAT4", "8", "8", "f", "")},
+    {{IN(1043, 24, "varchar", "vc")}, TOLD(PLAIN("string"), "", "VARCHAR", "20", "0", "vc", "")},
+    {{IN(BIT, 4, "bit", "b4")},
+     TOLD(NAMED("bytes"), "\"length\":\"4\",", "BIT", "4", "0", "b4",
+          NAME("io.debezium.data.Bits"))},
+    {{IN(TIME, 3, "time", "t3")},
+     TOLD(NAMED("long"), "", "TIME", "12", "3", "t3", NAME(T "MicroTime"))},
+    {{IN(TIMESTAMPTZ, -1, "timestamptz", "tt")},
+     TOLD(NAMED("string"), "", "TIMESTAMPTZ", "35", "6", "tt", NAME(T "ZonedTimestamp"))},
+    {{IN(INTERVAL, 6 << 16 | 0xffff, "interval", "ivm")},
+     TOLD(NAMED("long"), "", "INTERVAL", "49", "65535", "ivm", NAME(T "MicroDuration"))},
+    {{IN(600, -1, "point", "p")},
+     TOLD("\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"io.debezium.data.geometry\","
+          "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"
+          "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"
+          "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
+          "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1",
+          "", "POINT", "2147483647", "0", "p", NAME("io.debezium.data.geometry.Point"))},
+};
+/* clang-format on */
+
+/* Run alt2: column.propagate.source.type. */
 Test(modes, column_parameters)
 {
-    static const struct schema v[] = {
-        {{IN(INT2, -1, "int2", "i2")},
-         "{\"type\":\"int\",\"connect.parameters\":{" SOURCE("INT2", "5", "0", "i2") ",\"connect."
-                                                                                     "type\":"
-                                                                                     "\"int16\"}"},
-        {{IN(NUM, -1, "numeric", "n")},
-         "{\"type\":\"double\",\"connect.parameters\":{" SOURCE("NUMERIC", "131089", "0", "n") "}"},
-        {{IN(NUM, NUMERIC(5, -2), "numeric", "n")},
-         "{\"type\":\"double\",\"connect.parameters\":{" SOURCE("NUMERIC", "5", "2046", "n") "}"},
-        {{IN(NUM, NUMERIC(8, 3), "numeric", "dp"), .source_type = "price"},
-         "{\"type\":\"double\",\"connect.parameters\":{" SOURCE("PRICE", "8", "3", "dp") "}"},
-        {{IN(FLOAT4, -1, "float4", "f4")},
-         "{\"type\":\"float\",\"connect.parameters\":{" SOURCE("FLOAT4", "8", "8", "f4") "}"},
-        {{IN(1043, 24, "varchar", "vc")},
-         "{\"type\":\"string\",\"connect.parameters\":{" SOURCE("VARCHAR", "20", "0", "vc") "}"},
-        {{IN(BIT, 4, "bit", "b4")},
-         "{\"type\":\"bytes\",\"connect.version\":1,\"connect.parameters\":{\"length\":"
-         "\"4\"," SOURCE("BIT", "4", "0", "b4") ",\"connect.name\":\"io.debezium.data.Bits\"}"},
-        {{IN(TIME, 3, "time", "t3")},
-         "{\"type\":\"long\",\"connect.version\":1,\"connect.parameters\":{" SOURCE(
-             "TIME", "12", "3", "t3") ",\"connect.name\":\"" T "MicroTime\"}"},
-        {{IN(TIMESTAMPTZ, -1, "timestamptz", "tt")},
-         "{\"type\":\"string\",\"connect.version\":1,\"connect.parameters\":{" SOURCE(
-             "TIMESTAMPTZ", "35", "6", "tt") ",\"connect.name\":\"" T "ZonedTimestamp\"}"},
-        {{IN(INTERVAL, 6 << 16 | 0xffff, "interval", "ivm")},
-         "{\"type\":\"long\",\"connect.version\":1,\"connect.parameters\":{" SOURCE(
-             "INTERVAL", "49", "65535", "ivm") ",\"connect.name\":\"" T "MicroDuration\"}"},
-        {{IN(600, -1, "point", "p")},
-         "{\"type\":\"record\",\"name\":\"Point\",\"namespace\":\"io.debezium.data.geometry\","
-         "\"fields\":[{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":\"double\"},"
-         "{\"name\":\"wkb\",\"type\":[\"null\",\"bytes\"],\"default\":null},"
-         "{\"name\":\"srid\",\"type\":[\"null\",\"int\"],\"default\":null}],"
-         "\"connect.doc\":\"Geometry (POINT)\",\"connect.version\":1,"
-         "\"connect.parameters\":{" SOURCE("POINT", "2147483647", "0", "p") ",\"connect.name\":"
-                                                                            "\"io.debezium.data."
-                                                                            "geometry.Point\"}"},
-    };
     struct wf_type_modes m = run(2);
 
-    CHECK_SCHEMAS(&m, v);
+    CHECK_SCHEMAS(&m, told);
 }
 
 /* ---- constants: defaults, fills, placeholders ---- */
@@ -711,36 +703,96 @@ Test(modes, placeholders_take_the_form)
     cr_expect_str_eq(constant(&m, BYTEA, -1, wf_type_put_toast), "Z29uZQ==");
 }
 
-/* In no mode does a converter leave the room it asked for. */
-Test(modes, room_is_enough)
+/* ---- what holds in every mode ---- */
+
+/* Ten combinations: the captured runs and the profiles. */
+static struct wf_type_modes combination(unsigned i)
 {
-    static const char *const texts[] = {"-178956970 years -11 mons -2147483648 days "
-                                        "-2562047788:59:59.999999",
-                                        "\\x00112233445566778899",
-                                        "294276-12-31 23:59:59.999999+00",
-                                        "294276-12-31 23:59:59.999999",
-                                        "-$92,233,720,368,547,758.08",
-                                        "-0.1",
-                                        "infinity",
-                                        "NaN",
-                                        ""};
+    struct wf_type_modes m = i < 5 ? run((int)i) : modes_of((int)i - 5);
 
-    for (size_t i = 0; i < wf_ntypes * 10; i++)
-        for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
-            const struct wf_type *row = &wf_types[i / 10];
-            struct wf_type_modes m = i % 10 < 5 ? run((int)(i % 5)) : modes_of((int)(i % 5));
-            size_t n = strlen(texts[k]), room;
-            enum wf_conv_why why;
-            unsigned char *p, *end;
-            struct column c;
+    m.money_digits = i % 2 ? 2 : 10;
+    m.unknown = true;
+    return m;
+}
 
-            m.money_digits = 10;
-            open_column(&c, &m, row->oid, row->oid == NUM ? NUMERIC(5, -2) : -1, row->name);
-            room = c.t.room + n * c.t.room_per_byte;
-            p = malloc(room);
-            end = c.t.conv(&c.t, texts[k], n, p, &why);
-            cr_expect(!end || (size_t)(end - p) <= room, "%s", row->name);
-            free(p);
-            close_column(&c);
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* The converter on a copy without anything behind it: the sanitizer sees a byte too far. */
+static void convert_exactly(const struct wf_coltype *t, const char *text, size_t n)
+{
+    size_t room = t->room + n * t->room_per_byte;
+    char *copy = malloc(n ? n : 1);
+    unsigned char *p = malloc(room), *end;
+    enum wf_conv_why why;
+
+    cr_assert(copy && p);
+    memcpy(copy, text, n);
+    end = t->conv(t, copy, n, p, &why);
+    cr_expect(!end || (size_t)(end - p) <= room, "%s: %.*s", t->row->name, (int)n, text);
+    free(copy);
+    free(p);
+}
+
+Test(modes, texts_cut_and_changed_stay_inside_text_and_room)
+{
+    static const char *const texts[] = {
+        "-178956970 years -11 mons -2147483648 days -2562047788:59:59.999999",
+        "\\x00112233445566778899",
+        "294276-12-31 23:59:59.999999+00",
+        "0044-03-15 12:00:00.5-15:59:59 BC",
+        "-$92,233,720,368,547,758.08",
+        "-123456789012345678901234567890.0123456789",
+        "\"a\"=>\"1\", \"b\"=>NULL",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        "(1e300,-1e-300)",
+        "-infinity",
+        "-Infinity",
+        "NaN",
+        "24:00:00.000000-15:59",
+        "10110",
+    };
+    uint64_t state = 88172645463325252u;
+    char text[128];
+
+    for (unsigned i = 0; i < wf_ntypes * 10; i++) {
+        const struct wf_type *row = &wf_types[i / 10];
+        struct wf_type_modes m = combination(i % 10);
+        struct column c;
+
+        open_column(&c, &m, row->oid, row->oid == NUM ? NUMERIC(5, -2) : -1, row->name);
+        for (unsigned k = 0; k < 300; k++) {
+            const char *from = texts[k % (sizeof(texts) / sizeof(texts[0]))];
+            size_t n = strlen(from);
+
+            memcpy(text, from, n);
+            if (k % 3)
+                text[next_random(&state) % n] = (char)(next_random(&state) % 128);
+            convert_exactly(&c.t, text, k % 5 ? n : next_random(&state) % (n + 1));
         }
+        close_column(&c);
+    }
+}
+
+/* A delete's fill is a value: no form lacks a zero. */
+Test(modes, every_form_has_a_zero)
+{
+    static const int32_t typmods[] = {-1, 1, 3, 8};
+
+    for (unsigned i = 0; i < wf_ntypes * 40; i++) {
+        const struct wf_type *row = &wf_types[i / 40];
+        struct wf_type_modes m = combination(i / 4 % 10);
+        int32_t typmod = row->oid == NUM && i % 4 ? NUMERIC(5, 2) : typmods[i % 4];
+        struct column c;
+
+        open_column(&c, &m, row->oid, typmod, row->name);
+        cr_expect(wf_type_put_zero(&c.t, &c.b) && c.b.len, "%s(%d) combination %u", row->name,
+                  typmod, i / 4 % 10);
+        close_column(&c);
+    }
 }
