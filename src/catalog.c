@@ -31,12 +31,14 @@ static const char columns_sql[] =
     "LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum "
     "WHERE c.typtype <> 'd' ORDER BY a.attnum";
 
-/* The primary key, else the identity index, else a whole-table unique index without expressions,
- * the first by name; columns in the index's order. */
+#define WHOLE_TABLE "AND i.indpred IS NULL "
+
+/* The primary key, else the identity index, else a unique index without expressions, the first by
+ * name; columns in the index's order. */
 static const char key_sql[] =
     "SELECT a.attname FROM (SELECT i.* FROM pg_catalog.pg_index i "
     "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %u AND i.indisvalid "
-    "AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL "
+    "AND i.indisunique AND i.indimmediate AND i.indexprs IS NULL %s"
     "ORDER BY i.indisprimary DESC, i.indisreplident DESC, c.relname LIMIT 1) i "
     "CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY k(attnum, ord) "
     "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum "
@@ -125,14 +127,14 @@ static void key_from_relation(struct wf_catalog *c, const struct wf_relation *re
     }
 }
 
-static enum wf_rc fetch_key(PGconn *conn, const struct wf_relation *rel, struct wf_catalog *c,
-                            struct wf_err *err)
+static enum wf_rc fetch_key(PGconn *conn, const struct wf_relation *rel, bool partial_keys,
+                            struct wf_catalog *c, struct wf_err *err)
 {
     wf_autoresult PGresult *res = NULL;
-    char sql[sizeof(key_sql) + 16];
+    char sql[sizeof(key_sql) + sizeof(WHOLE_TABLE) + 16];
     enum wf_rc rc;
 
-    snprintf(sql, sizeof(sql), key_sql, rel->oid);
+    snprintf(sql, sizeof(sql), key_sql, rel->oid, partial_keys ? "" : WHOLE_TABLE);
     rc = wf_pg_query(conn, sql, NULL, &res, err);
     if (rc != WF_OK)
         return rc;
@@ -150,8 +152,8 @@ static enum wf_rc fetch_key(PGconn *conn, const struct wf_relation *rel, struct 
     return WF_OK;
 }
 
-enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, struct wf_catalog **out,
-                            struct wf_err *err)
+enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, bool partial_keys,
+                            struct wf_catalog **out, struct wf_err *err)
 {
     struct wf_catalog *c = new_catalog(rel->ncols);
     PGresult *res = NULL;
@@ -170,7 +172,7 @@ enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, struct 
             if (i >= 0)
                 fill_column(&c->cols[i], res, row);
         }
-        rc = fetch_key(conn, rel, c, err);
+        rc = fetch_key(conn, rel, partial_keys, c, err);
         if (rc == WF_OK)
             rc = wf_catalog_fetch_types(conn, rel->oid, c, err);
     }

@@ -62,11 +62,12 @@ struct wf_catalog {
  * wf_catalog_fetch() - ask the live catalog about a relation version
  * @conn: an ordinary connection to the same database; blocking, so call it on a worker
  * @rel:  matched by oid, columns by name
+ * @partial_keys: a unique index over a part of the rows may be the key
  *
  * Return: WF_OK with *out the caller's to wf_catalog_free(); WF_RETRY when the connection failed.
  */
-enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, struct wf_catalog **out,
-                            struct wf_err *err);
+enum wf_rc wf_catalog_fetch(PGconn *conn, const struct wf_relation *rel, bool partial_keys,
+                            struct wf_catalog **out, struct wf_err *err);
 void wf_catalog_free(struct wf_catalog *c);
 
 #endif

@@ -555,6 +555,30 @@ static void put_value_schema(const struct wf_plan *plan, const struct wf_profile
     writers[rules->shape](out, ns, fields, n, &shape);
 }
 
+/* @fields: room for the plan's columns. Return: false when memory is out. */
+static bool put_key_schema(const struct wf_plan *plan, const char *ns,
+                           struct wf_schema_field *fields, struct wf_buf *out)
+{
+    struct wf_avro_type *types;
+
+    if (!plan->nkey)
+        return true;
+    types = calloc(plan->nkey, sizeof(*types));
+    if (!types)
+        return false;
+    for (uint16_t i = 0; i < plan->nkey; i++) {
+        const struct wf_plan_col *pc = &plan->cols[plan->key[i]];
+
+        types[i] = wf_type_in_key(&pc->type);
+        fields[i] = field_of(pc);
+        fields[i].type = &types[i];
+    }
+    wf_schema_key(out, ns, fields, plan->nkey);
+    wf_buf_byte(out, '\0');
+    free(types);
+    return true;
+}
+
 void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *rules,
                      struct wf_buf *key, struct wf_buf *value)
 {
@@ -565,15 +589,9 @@ void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *
     wf_buf_init(&ns, VALUE_MAX);
     wf_name_avro(&ns, plan->topic, false, (enum wf_name_mode)plan->name_mode);
     wf_buf_byte(&ns, '\0');
-    if (!fields || ns.failed) {
+    if (!fields || ns.failed || !put_key_schema(plan, (char *)ns.data, fields, key)) {
         value->failed = true;
     } else {
-        for (uint16_t i = 0; i < plan->nkey; i++)
-            fields[i] = field_of(&plan->cols[plan->key[i]]);
-        if (plan->nkey) {
-            wf_schema_key(key, (char *)ns.data, fields, plan->nkey);
-            wf_buf_byte(key, '\0');
-        }
         for (uint16_t i = 0; i < plan->ncols; i++)
             if (!plan->cols[i].omit)
                 fields[n++] = field_of(&plan->cols[i]);

@@ -246,8 +246,10 @@ enum wf_rc wf_row_put_old(const struct wf_change *c, struct wf_buf *out, struct 
         if (pc->omit)
             continue;
         if (!pc->identity && pc->nullable) {
-            wf_buf_byte(out, pc->filled ? pc->value_branch : pc->null_branch);
-            wf_buf_put(out, pc->fill.data, pc->filled ? pc->fill.len : 0);
+            bool filled = pc->filled || pc->null_as_default;
+
+            wf_buf_byte(out, filled ? pc->value_branch : pc->null_branch);
+            wf_buf_put(out, pc->fill.data, filled ? pc->fill.len : 0);
         } else if (!pc->identity) {
             wf_buf_put(out, pc->fill.data, pc->fill.len);
         } else {

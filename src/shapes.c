@@ -4,6 +4,7 @@
 
 #include "catalog.h"
 #include "pg.h"
+#include "profile.h"
 
 #define MAX_STREAMS 4096 /* tables of one TRUNCATE */
 
@@ -60,11 +61,13 @@ void wf_shapes_forget(struct wf_shapes *s)
 static void lookup_run(struct wf_job *job)
 {
     struct wf_shapes *s = wf_container_of(job, struct wf_shapes, lookup.job);
+    bool partial_keys = wf_profile_rules(&s->env.config->format)->partial_unique_keys;
     wf_autoconn PGconn *conn = NULL;
 
     s->lookup.rc = wf_pg_connect(&s->env.config->source, WF_PG_SQL, NULL, &conn, &s->lookup.err);
     if (s->lookup.rc == WF_OK)
-        s->lookup.rc = wf_catalog_fetch(conn, s->lookup.rel, &s->lookup.catalog, &s->lookup.err);
+        s->lookup.rc = wf_catalog_fetch(conn, s->lookup.rel, partial_keys, &s->lookup.catalog,
+                                        &s->lookup.err);
 }
 
 static void lookup_done(struct wf_job *job)

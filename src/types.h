@@ -145,6 +145,8 @@ enum wf_resolved {
 /* Find the row, apply type modifier and modes. @t needs wf_type_free() whatever is returned. */
 enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *in);
 void wf_type_free(struct wf_coltype *t);
+/* The type as a key's schema has it: keys do not tell the column's PostgreSQL type. */
+struct wf_avro_type wf_type_in_key(const struct wf_coltype *t);
 
 /* Append one value; @why as wf_conv_fn. Return: false when it cannot be written. */
 bool wf_type_put(const struct wf_coltype *t, const char *s, size_t n, struct wf_buf *out,

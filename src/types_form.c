@@ -416,6 +416,8 @@ static void source_shape(uint32_t oid, int32_t typmod, int *length, int *scale)
     }
 }
 
+#define SOURCE_PARAM "__debezium.source.column."
+
 /* column.propagate.source.type: the column's own type and name beside what became of it. */
 static void add_source(struct wf_coltype *t, const struct wf_type_in *in)
 {
@@ -430,11 +432,22 @@ static void add_source(struct wf_coltype *t, const struct wf_type_in *in)
     source_shape(oid, in->typmod, &length, &scale);
     snprintf(t->source_length, sizeof(t->source_length), "%d", length);
     snprintf(t->source_scale, sizeof(t->source_scale), "%d", scale);
-    wf_avro_param_add(&t->avro, "__debezium.source.column.type", t->source_type);
-    wf_avro_param_add(&t->avro, "__debezium.source.column.length", t->source_length);
-    wf_avro_param_add(&t->avro, "__debezium.source.column.scale", t->source_scale);
+    wf_avro_param_add(&t->avro, SOURCE_PARAM "type", t->source_type);
+    wf_avro_param_add(&t->avro, SOURCE_PARAM "length", t->source_length);
+    wf_avro_param_add(&t->avro, SOURCE_PARAM "scale", t->source_scale);
     if (in->field_name)
-        wf_avro_param_add(&t->avro, "__debezium.source.column.name", in->field_name);
+        wf_avro_param_add(&t->avro, SOURCE_PARAM "name", in->field_name);
+}
+
+struct wf_avro_type wf_type_in_key(const struct wf_coltype *t)
+{
+    struct wf_avro_type key = t->avro;
+
+    key.nparams = 0;
+    for (unsigned i = 0; i < t->avro.nparams; i++)
+        if (strncmp(t->avro.params[i].key, SOURCE_PARAM, sizeof(SOURCE_PARAM) - 1) != 0)
+            key.params[key.nparams++] = t->avro.params[i];
+    return key;
 }
 
 /* A text that stands for a value of another type says of which, outside Debezium's schemas. */

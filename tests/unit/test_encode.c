@@ -466,7 +466,10 @@ Test(encode_types, lossy_columns_and_told_types)
     cr_expect_str_eq(k.err.code, "lossy_column");
     cr_expect_not_null(strstr(k.err.text, "column \"ts\" of type "), "%s", k.err.text);
     k.conf.lossy_mode = WF_LOSSY_ALLOW;
-    cr_assert_eq(kit_table(&k, "public", "t", 'd', cols, 3, NULL), WF_OK, "%s", k.err.text);
+    cr_assert_eq(kit_table(&k, "public", "t", 'd', cols, 3, "ac"), WF_OK, "%s", k.err.text);
+    schema = ((const struct wf_plan *)k.rel.plan)->stream->key_schema;
+    cr_expect_null(strstr(schema, "__debezium"), "keys tell no types: %s", schema);
+    cr_expect_not_null(strstr(schema, "\"connect.decimal.precision\":\"8\""), "%s", schema);
     schema = ((const struct wf_plan *)k.rel.plan)->stream->value_schema;
     cr_expect_not_null(strstr(schema, "\"__debezium.source.column.type\":\"SERIAL\""));
     cr_expect_not_null(strstr(schema, "\"__debezium.source.column.type\":\"PRICE\","

@@ -175,6 +175,24 @@ Test(profile_strict, writes_nanoseconds_and_defaults_for_nulls)
     kit_close(&k);
 }
 
+Test(profile_strict, fills_with_defaults_what_a_delete_does_not_carry)
+{
+    static const char *const old[] = {"1", NULL, NULL};
+    struct kit k = {0};
+
+    open_profile(&k, WF_PROFILE_STRICT);
+    cr_assert_eq(kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "{\"before\":{\"id\":1,\"name\":\"x\",\"note\":\"y\"},"),
+              "%s", kit_value(&k, 0));
+    kit_close(&k);
+    k = (struct kit){0};
+    open_profile(&k, WF_PROFILE_DEBEZIUM);
+    cr_assert_eq(kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "{\"before\":{\"id\":1,\"name\":\"x\",\"note\":null},"),
+              "%s", kit_value(&k, 0));
+    kit_close(&k);
+}
+
 static const char *header(const struct wf_event *ev, unsigned i)
 {
     static char text[200];
