@@ -209,6 +209,44 @@ def schema_differences(where: str, golden: str, ours: str) -> Iterator[tuple[str
         yield where, "(white space or spelling)", "(white space or spelling)"
 
 
+def _count_differences(golden: Any, ours: Any) -> Iterator[tuple[str, str, str]]:
+    """The counts by table at the end of a transaction; their order is a difference of its own."""
+    where = "value.data_collections"
+    if not golden or not ours:
+        yield from value_differences(where, golden, ours)
+        return
+    left, right = ({entry["data_collection"]: entry["event_count"] for entry in counts} for counts in (golden, ours))
+    assert len(left) == len(golden) and len(right) == len(ours), "a table is counted twice"
+    yield from value_differences(where, left, right)
+    if left == right and list(left) != list(right):
+        yield f"{where} (order)", show(list(left)), show(list(right))
+
+
+def _datum_differences(topic: str, what: str, golden: Any, ours: Any) -> Iterator[tuple[str, str, str]]:
+    """As value_differences(), but for the counts of transactions."""
+    if topic == "transaction" and what == "value":
+        name = "data_collections"
+        yield from _count_differences(golden[name], ours[name])
+        golden, ours = ({k: v for k, v in value.items() if k != name} for value in (golden, ours))
+    yield from value_differences(what, golden, ours)
+
+
+def _sorted_maps(value: Any) -> Any:
+    """The value with the entries of every map in order of their keys; records do not mind."""
+    if isinstance(value, dict):
+        return {name: _sorted_maps(value[name]) for name in sorted(value)}
+    return [_sorted_maps(item) for item in value] if isinstance(value, list) else value
+
+
+def _byte_differences(what: str, schema: str, golden: Any, ours: Any) -> Iterator[tuple[str, str, str]]:
+    """What equal values still can differ in: branches of unions, the order of a map's entries."""
+    left, right = encode(schema, golden), encode(schema, ours)
+    if left == right:
+        return
+    unordered = encode(schema, _sorted_maps(golden)) == encode(schema, _sorted_maps(ours))
+    yield f"{what} maps (order)" if unordered else f"{what} bytes", left.hex(), right.hex()
+
+
 class Comparison:
     """Compares one run under one profile; `prefix` is the topic prefix that walferry had."""
 
@@ -302,7 +340,7 @@ class Comparison:
         if self.profile == STRICT:
             yield from self._schema(topic, what, golden.schema, ours.schema)
         masked = mask(topic, left, self.golden_prefix), mask(topic, right, self.golden_prefix)
-        found = list(value_differences(what, *masked))
+        found = list(_datum_differences(topic, what, *masked))
         yield from found
         if what == "value" and isinstance(right, dict):
             yield from _clock(right)
@@ -312,9 +350,7 @@ class Comparison:
         if encode(ours.schema, right) != ours.data:
             yield f"{what} bytes", "canonical", ours.data.hex()
         if golden.schema == ours.schema:
-            encoded = [encode(golden.schema, value) for value in masked]
-            if encoded[0] != encoded[1]:
-                yield f"{what} bytes", encoded[0].hex(), encoded[1].hex()
+            yield from _byte_differences(what, golden.schema, *masked)
         return False
 
     def _schema(self, topic: str, what: str, golden: str, ours: str) -> Iterator[tuple[str, str, str]]:

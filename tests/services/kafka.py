@@ -265,8 +265,9 @@ class Kafka(Process):
 
     def topics(self) -> dict[str, int]:
         """Every topic that is not Kafka's own, with its number of partitions."""
+        own = ("__consumer_", "__transaction_", "__share_", "__cluster_")
         found = self.admin.list_topics(timeout=10).topics
-        return {n: len(t.partitions) for n, t in found.items() if not n.startswith("__")}
+        return {n: len(t.partitions) for n, t in found.items() if not n.startswith(own)}
 
     def allow(self, principal: str, kind: str, name: str, operation: str) -> None:
         """Gives a right: allow("alice", "topic", "orders.*", "write"); a star at the end means a prefix,
