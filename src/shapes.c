@@ -66,8 +66,8 @@ static void lookup_run(struct wf_job *job)
 
     s->lookup.rc = wf_pg_connect(&s->env.config->source, WF_PG_SQL, NULL, &conn, &s->lookup.err);
     if (s->lookup.rc == WF_OK)
-        s->lookup.rc = wf_catalog_fetch(conn, s->lookup.rel, partial_keys, &s->lookup.catalog,
-                                        &s->lookup.err);
+        s->lookup.rc =
+            wf_catalog_fetch(conn, s->lookup.rel, partial_keys, &s->lookup.catalog, &s->lookup.err);
 }
 
 static void lookup_done(struct wf_job *job)

@@ -50,9 +50,11 @@ ACCEPTED: tuple[Accepted, ...] = (
              "is decoded, and may be newer than it", "schema.value.row.*", "public.ddl2", profiles=STRICT, timing=True),
     # columns and values that Debezium loses
     Accepted("a stored NULL of a column with a default stays NULL; Debezium writes the default",
-             "value.after.*", "public.t_def|public.ddl1", profiles=DEFAULT, golden=VALUE, ours="null"),
+             "value.after.*", "public.t_def", profiles=DEFAULT, golden=VALUE, ours="null", count=122),
+    Accepted("a stored NULL of a column with a default stays NULL; Debezium writes the default",
+             "value.after.*", "public.ddl1", profiles=DEFAULT, golden=VALUE, ours="null"),
     Accepted("columns that a delete does not carry are null where they may be; Debezium writes their defaults",
-             "value.before.*", "public.t_def", profiles=DEFAULT, golden=VALUE, ours="null"),
+             "value.before.*", "public.t_def", profiles=DEFAULT, golden=VALUE, ours="null", count=122),
     *(
         Accepted("columns of types that Debezium leaves out are there, as text or in a form of their own",
                  _columns(names), topic, profiles=DEFAULT, golden=ABSENT)
@@ -68,27 +70,28 @@ ACCEPTED: tuple[Accepted, ...] = (
     Accepted("composites are records; Debezium takes their text for bytes, here in base64",
              "value.after.aco", "public.t_arr", profiles=DEFAULT, runs="alt1", golden='[["]*', ours="[[]{*"),
     Accepted("columns of type name have their value; Debezium's stream writes null",
-             "value.after.nm", "public.t_text", golden="null", ours='"*'),
+             "value.after.nm", "public.t_text", golden="null", ours='"*', count=12),
     Accepted("a NaN in numeric[], as text, leaves the array as it is; Debezium writes null for all of it",
-             "value.after.an", "public.t_arr", runs="alt1", golden="null", ours="[[]*"),
+             "value.after.an", "public.t_arr", runs="alt1", golden="null", ours="[[]*", count=2),
     Accepted("values that Debezium turns into null are carried: arrays with NaN, with a NULL label, of bits",
-             "value.after.*", "public.t_arr", profiles=DEFAULT, golden="null", ours=VALUE),
+             "value.after.*", "public.t_arr", profiles=DEFAULT, golden="null", ours=VALUE, count=4),
     Accepted("int2vector and oidvector have their values; Debezium writes empty arrays",
-             "value.after.iv|value.after.ov", "public.t_other", golden="[[]]", ours="[[]*"),
+             "value.after.iv|value.after.ov", "public.t_other", golden="[[]]", ours="[[]*", count=8),
     # values that Debezium damages
     Accepted("values beyond a long stop the pipeline, or, as here with warn, are null; Debezium wraps a timestamp and "
-             "cuts an interval to the largest number", _columns("iv ivm ts0 ts3 ts6"), "public.t_time", ours="null"),
+             "cuts an interval to the largest number", _columns("iv ivm ts0 ts3 ts6"), "public.t_time", ours="null", count=22),
     Accepted("times in an array are those of a column: microseconds or milliseconds, 24:00 as the end of the day; "
-             "Debezium's have whole milliseconds and 0", "value.after.atm", "public.t_arr", golden="[[]*", ours="[[]*"),
+             "Debezium's have whole milliseconds and 0", "value.after.atm", "public.t_arr", golden="[[]*", ours="[[]*",
+             count=4),
     Accepted("infinity in date[] is the constant that it is in a column; Debezium's arrays have another",
-             "value.after.ad", "public.t_arr", golden="[[]*", ours="[[]*"),
+             "value.after.ad", "public.t_arr", golden="[[]*", ours="[[]*", count=4),
     Accepted("arrays of more than one dimension stop the pipeline, or, as here with warn, are null; Debezium writes an "
              "array of nulls or of names of Java objects",
-             "value.after.a4|value.after.at", "public.t_arr", golden="[[]*", ours="null"),
+             "value.after.a4|value.after.at", "public.t_arr", golden="[[]*", ours="null", count=8),
     Accepted("numeric(p,-s) has scale 0; Debezium writes scale 2048-s, a number of thousands of digits",
-             "value.after.n5_m2", "public.t_num", profiles=DEFAULT, golden='"*', ours='"*'),
+             "value.after.n5_m2", "public.t_num", profiles=DEFAULT, golden='"*', ours='"*', count=11),
     Accepted("hstore has its keys in the server's order, Debezium in Java's hash order",
-             "value.after.hs", "public.t_text", ours='"{*'),
+             "value.after.hs", "public.t_text", ours='"{*', count=4),
     Accepted("hstore has its keys in the server's order, Debezium in Java's hash order",
              "value maps (order)", "public.t_text", profiles=STRICT, runs="alt1"),
 )  # fmt: skip

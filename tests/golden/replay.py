@@ -107,7 +107,8 @@ class Replay:
                     pipe.ferry.close()
         everything = {*self.runs} == {*RUNS} and {*self.profiles} == {*PROFILES}
         # Rows of runs and profiles that were not asked for explain nothing, and need not.
-        return Verdict(self.tallies, [row if everything else replace(row, timing=True) for row in ACCEPTED])
+        rows = ACCEPTED if everything else [replace(row, timing=True, count=None) for row in ACCEPTED]
+        return Verdict(self.tallies, rows)
 
     # -- the database
 

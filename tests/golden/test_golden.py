@@ -51,6 +51,11 @@ def compare(run: str, ours: dict[str, list[Record]]) -> Tally:
     return Comparison(run, STRICT, topic_prefix(run)).run(ours)
 
 
+def changed(record: Record, value: dict) -> Record:
+    assert record.value
+    return record._replace(value=Part(record.value.schema, encode(record.value.schema, value)))
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_the_capture_equals_itself(run):
     tally = compare(run, streamed(run))
@@ -69,11 +74,9 @@ def test_a_lost_record_is_found():
 def test_a_changed_value_is_found():
     ours = streamed("main")
     record = ours["srv.public.k_def"][0]
-    assert record.value
     value = decode(record.value)
     value["after"]["v"] = "x"
-    changed = Part(record.value.schema, encode(record.value.schema, value))
-    ours["srv.public.k_def"][0] = record._replace(value=changed)
+    ours["srv.public.k_def"][0] = changed(record, value)
     (found,) = compare("main", ours).differences
     assert (found.where, found.golden, found.ours) == ("value.after.v", '"v"', '"x"')
 
@@ -92,6 +95,34 @@ def test_a_header_of_another_value_is_found():
     record = ours["srv.public.k_def"][0]
     ours["srv.public.k_def"][0] = record._replace(headers=[*record.headers, ("more", "1")])
     assert [d.where for d in compare("main", ours).differences] == ["headers.more"]
+
+
+def test_counts_of_a_transaction_in_another_order_are_told_from_other_counts():
+    ours = streamed("main")
+    records = ours["srv.transaction"]
+    index, end = next(
+        (i, value) for i, value in enumerate(decode(r.value) for r in records) if len(value["data_collections"] or ()) == 2
+    )
+    end["data_collections"].reverse()
+    records[index] = changed(records[index], end)
+    assert [d.where for d in compare("main", ours).differences] == ["value.data_collections (order)"]
+    table = end["data_collections"][0]["data_collection"]
+    end["data_collections"][0]["event_count"] += 1
+    records[index] = changed(records[index], end)
+    assert [d.where for d in compare("main", ours).differences] == [f"value.data_collections.{table}"]
+
+
+def test_a_map_in_another_order_is_told_from_another_map():
+    ours = streamed("alt1")
+    records = ours["alt1.public.t_text"]
+    value = decode(records[0].value)
+    assert len(value["after"]["hs"]) > 1
+    value["after"]["hs"] = dict(reversed(value["after"]["hs"].items()))
+    records[0] = changed(records[0], value)
+    assert [d.where for d in compare("alt1", ours).differences] == ["value maps (order)"]
+    value["after"]["hs"].popitem()
+    records[0] = changed(records[0], value)
+    assert [d.where for d in compare("alt1", ours).differences] == ["value.after.hs"]
 
 
 def test_a_reason_without_a_difference_fails_as_a_difference_without_a_reason_does():
