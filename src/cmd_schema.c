@@ -63,7 +63,7 @@ static enum wf_rc plan_table(struct job *j, const char *table, struct wf_err *er
     if (rc == WF_OK)
         rc = wf_catalog_fetch(conn, &j->rel, &catalog, err);
     if (rc == WF_OK) {
-        const struct wf_origin origin = {PQdb(conn), 0, 0};
+        const struct wf_origin origin = {PQdb(conn), 0, 0, wf_pg_raw_text(conn)};
 
         rc = wf_encoder_new(&j->encoder, format, &j->config->source, WF_FRAME_NONE,
                             (size_t)format->max_event, &origin, err);
