@@ -133,3 +133,13 @@ void wf_buf_json_string(struct wf_buf *out, const void *text, size_t n)
     wf_buf_json(out, (const char *)s + from, n - from);
     wf_buf_byte(out, '"');
 }
+
+bool wf_is_utf8(const char *s, size_t n)
+{
+    for (size_t i = 0, len; i < n; i += len) {
+        len = utf8_len((const unsigned char *)s + i, n - i);
+        if (!len)
+            return false;
+    }
+    return true;
+}

@@ -60,6 +60,9 @@ void wf_buf_printf(struct wf_buf *b, const char *fmt, ...) __attribute__((format
  * (quote, backslash, control characters as \u00xx), UTF-8 stays as it is. */
 void wf_buf_json(struct wf_buf *b, const char *s, size_t n);
 
+/* Whether the bytes are UTF-8 (Unicode, table 3-7). */
+bool wf_is_utf8(const char *s, size_t n);
+
 /* Append a whole JSON string, quotes included; what is no UTF-8 becomes U+FFFD, for readers refuse
  * a line that holds anything else. */
 void wf_buf_json_string(struct wf_buf *b, const void *text, size_t n);

@@ -12,7 +12,7 @@
 #include "lsn.h"
 #include "pg.h"
 #include "publication.h"
-#include "registry.h"
+#include "registry_ask.h"
 #include "slot.h"
 
 static const char help[] =

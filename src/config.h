@@ -135,4 +135,7 @@ void wf_config_docs(struct wf_buf *out);
 void wf_config_schema(struct wf_buf *out);
 void wf_config_free(struct wf_config *c);
 
+/* The profile of that name, -1 when there is none. */
+int wf_config_profile(const char *name);
+
 #endif

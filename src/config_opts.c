@@ -237,6 +237,14 @@ static const struct wf_opt sink_type = {
 
 static const struct wf_opt no_opts[] = {{.key = NULL}};
 
+int wf_config_profile(const char *name)
+{
+    for (int i = 0; profile_names[i]; i++)
+        if (!strcmp(profile_names[i], name))
+            return i;
+    return -1;
+}
+
 /* The plugins name themselves; choices want plain words. Writes the same words every time. */
 static void collect_names(void)
 {

@@ -117,6 +117,7 @@ enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *
         return wf_encode_no_memory(err);
     e->conf = conf;
     e->source = source;
+    e->raw_text = origin->raw_text;
     e->rules = wf_profile_rules(conf);
     e->framing = framing;
     e->max_event = max_event;
@@ -226,7 +227,7 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
     if (rc == WF_OK)
         rc = wf_streams_claim(e->streams, (char *)topic.data, rel->schema, rel->name, err);
     if (rc == WF_OK)
-        rc = wf_plan_new(&plan, rel, cat, e->conf, e->source, (char *)topic.data, err);
+        rc = wf_plan_new(&plan, rel, cat, e->conf, e->source, e->raw_text, (char *)topic.data, err);
     if (rc == WF_OK)
         rc = attach_stream(e, plan, rel, err);
     wf_buf_deinit(&topic);

@@ -21,6 +21,7 @@ struct wf_encoder {
     const struct wf_format_conf *conf;
     const struct wf_source_conf *source; /* or NULL */
     const struct wf_profile_rules *rules;
+    bool raw_text; /* the database is SQL_ASCII */
     enum wf_framing framing;
     size_t max_event;
     struct wf_streams *streams;

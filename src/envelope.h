@@ -34,6 +34,7 @@ struct wf_origin {
     const char *database;
     uint64_t system_id;
     uint32_t timeline;
+    bool raw_text; /* the database is SQL_ASCII */
 };
 
 /* @ts_ns: nanoseconds beside microseconds. Return: false when memory is out. */

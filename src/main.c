@@ -13,6 +13,7 @@ static const char help[] =
     "  tail DSN          live changes as JSON lines, from a temporary slot: leaves nothing behind\n"
     "  check FILE        test the whole path; each finding comes with its cure\n"
     "  read FILE...      Avro container files, or --topic of a pipeline, as JSON lines\n"
+    "  schema FILE TABLE a table's Avro schemas, and what registering them would do\n"
     "  config show FILE  the effective configuration, secrets hidden\n"
     "  config docs       every option, as Markdown\n"
     "  version           this program's version\n"
@@ -26,7 +27,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } verbs[] = {
     {"run", wf_cmd_run},   {"tail", wf_cmd_tail},     {"check", wf_cmd_check},
-    {"read", wf_cmd_read}, {"config", wf_cmd_config},
+    {"read", wf_cmd_read}, {"schema", wf_cmd_schema}, {"config", wf_cmd_config},
 };
 
 static int version(void)

@@ -216,6 +216,22 @@ static enum wf_rc finish_connect(PGconn *conn, int64_t timeout_ms, wf_cancel *ca
     return WF_OK;
 }
 
+bool wf_pg_raw_text(PGconn *conn)
+{
+    const char *encoding = PQparameterStatus(conn, "server_encoding");
+
+    return encoding && strcmp(encoding, "SQL_ASCII") == 0;
+}
+
+/* A SQL_ASCII database holds bytes of any encoding, and a server that is to send them as UTF-8 ends
+ * the stream at the first that are none. Whoever reads texts of it checks them. */
+static enum wf_rc take_raw_text(PGconn *conn, wf_cancel *cancel, struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+
+    return wf_pg_query(conn, "SET client_encoding = 'SQL_ASCII'", cancel, &res, err);
+}
+
 enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind, wf_cancel *cancel,
                          PGconn **out, struct wf_err *err)
 {
@@ -244,6 +260,8 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
     else
         rc = finish_connect(conn, conf->connect_timeout_ms, cancel, err);
     PQconninfoFree(dsn);
+    if (rc == WF_OK && wf_pg_raw_text(conn))
+        rc = take_raw_text(conn, cancel, err);
     if (rc != WF_OK) {
         PQfinish(conn);
         return rc;

@@ -42,6 +42,9 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
 enum wf_rc wf_pg_query(PGconn *conn, const char *sql, wf_cancel *cancel, PGresult **out,
                        struct wf_err *err);
 
+/* Whether the database is SQL_ASCII: the server then converts and checks no text. */
+bool wf_pg_raw_text(PGconn *conn);
+
 /* Whether @err came from wf_pg_query() with this SQLSTATE. */
 bool wf_pg_is(const struct wf_err *err, const char *sqlstate);
 

@@ -160,7 +160,8 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     wf_progress_start(p->progress, cp);
     if (!p->encoder) {
         const struct wf_format_conf *format = &p->config->format;
-        const struct wf_origin origin = {server->database, server->system_id, server->timeline};
+        const struct wf_origin origin = {server->database, server->system_id, server->timeline,
+                                         server->raw_text};
 
         rc =
             wf_encoder_new(&p->encoder, format, &p->config->source, framing_of(format, p->sink_ops),

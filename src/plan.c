@@ -127,6 +127,8 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
     pc->as_text = resolved == WF_RESOLVED_TEXT;
     pc->omit = resolved == WF_RESOLVED_OMIT;
     pc->lossy = resolved == WF_RESOLVED_LOSSY;
+    if (modes->raw_text)
+        wf_type_check_utf8(&pc->type);
     return pc->pg_type && resolved != WF_RESOLVED_MEMORY;
 }
 
@@ -217,6 +219,23 @@ static bool compile_col(struct wf_plan_col *pc, struct compiler *k, uint16_t i)
     pc->filled = not_null && pc->type.optional;
     set_nullable(pc, !not_null || pc->type.optional);
     return true;
+}
+
+/* The source block and schemas hold them as strings. */
+static enum wf_rc check_names(const struct compiler *k, struct wf_err *err)
+{
+    const struct wf_relation *rel = k->rel;
+    bool good =
+        wf_is_utf8(rel->schema, strlen(rel->schema)) && wf_is_utf8(rel->name, strlen(rel->name));
+
+    for (uint16_t i = 0; i < rel->ncols; i++)
+        good &= wf_is_utf8(rel->cols[i].name, strlen(rel->cols[i].name));
+    if (good)
+        return WF_OK;
+    return wf_err_set(err, WF_REJECT, "name_encoding",
+                      "table with oid %u: its name or a column's is no UTF-8 (the database is "
+                      "SQL_ASCII); hint: rename it, or leave it out with source.exclude_tables",
+                      rel->oid);
 }
 
 /* `_` and four digits of a hash of PostgreSQL's name. */
@@ -465,7 +484,9 @@ static enum wf_rc compile(struct wf_plan *plan, struct compiler *k, const char *
 
     if (!compile_cols(plan, k, topic))
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
-    rc = compile_key(plan, k, err);
+    rc = check_names(k, err);
+    if (rc == WF_OK)
+        rc = compile_key(plan, k, err);
     if (rc == WF_OK)
         rc = check_key(plan, k, err);
     if (rc == WF_OK)
@@ -479,7 +500,8 @@ static enum wf_rc compile(struct wf_plan *plan, struct compiler *k, const char *
 
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
                        const struct wf_catalog *cat, const struct wf_format_conf *conf,
-                       const struct wf_source_conf *source, const char *topic, struct wf_err *err)
+                       const struct wf_source_conf *source, bool raw_text, const char *topic,
+                       struct wf_err *err)
 {
     struct wf_plan *plan = calloc(1, sizeof(*plan) + rel->ncols * sizeof(plan->cols[0]));
     struct compiler k = {.rel = rel,
@@ -492,6 +514,7 @@ enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
 
     if (!plan)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    k.modes.raw_text = raw_text;
     plan->ncols = rel->ncols;
     wf_buf_init(&k.scratch[0], VALUE_MAX);
     wf_buf_init(&k.scratch[1], VALUE_MAX);

@@ -60,6 +60,7 @@ struct wf_plan {
  * wf_plan_new() - compile
  * @conf:  profile and modes
  * @source: selected and masked columns; NULL = all as they are
+ * @raw_text: the server does not see to it that texts are UTF-8
  * @topic: of the table; the schemas' namespace comes from it
  * @cat:   columns it does not know, or knows with another type than the relation (the live catalog
  *         may be ahead of the stream), are nullable without default
@@ -70,7 +71,8 @@ struct wf_plan {
  */
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
                        const struct wf_catalog *cat, const struct wf_format_conf *conf,
-                       const struct wf_source_conf *source, const char *topic, struct wf_err *err);
+                       const struct wf_source_conf *source, bool raw_text, const char *topic,
+                       struct wf_err *err);
 void wf_plan_free(void *plan);
 
 /* The NUL-terminated schema texts; @key stays empty when there is no key. */

@@ -28,14 +28,4 @@ enum wf_rc wf_registry_resolve(struct wf_registry *r, struct wf_stream *stream, 
  */
 const char *wf_registry_trouble(const struct wf_registry *r);
 
-/* `walferry check`: blocking, own loop; finding and cure through @report as in sink.h. */
-void wf_registry_check(const struct wf_format_conf *conf,
-                       void (*report)(void *arg, const char *level, const char *what,
-                                      const char *cure),
-                       void *arg);
-
-/* Blocking look-up of a schema text by id for `walferry read`. *text is the caller's to free(). */
-enum wf_rc wf_registry_schema(const struct wf_format_conf *conf, int32_t id, char **text,
-                              struct wf_err *err);
-
 #endif

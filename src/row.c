@@ -42,14 +42,17 @@ static const char *const why_texts[] = {
                         "format.event_converting_failure_handling_mode: warn",
     [WF_CONV_SHAPE] = "an array of more than one dimension; hint: format.array_handling_mode: "
                       "string",
+    [WF_CONV_ENCODING] = "the bytes are no UTF-8, which Avro's strings are (the database is "
+                         "SQL_ASCII, so the server checks nothing); hint: correct them, "
+                         "source.exclude_columns, or "
+                         "format.event_converting_failure_handling_mode: warn",
     [WF_CONV_NULL] = "the column's Avro type has no place for this array or a NULL in it; hint: "
                      "another format.profile, or format.array_handling_mode: string",
 };
-static const char *const why_codes[] = {[WF_CONV_BAD] = "value_invalid",
-                                        [WF_CONV_RANGE] = "value_range",
-                                        [WF_CONV_SPECIAL] = "value_special",
-                                        [WF_CONV_SHAPE] = "array_shape",
-                                        [WF_CONV_NULL] = "value_null"};
+static const char *const why_codes[] = {
+    [WF_CONV_BAD] = "value_invalid",       [WF_CONV_RANGE] = "value_range",
+    [WF_CONV_SPECIAL] = "value_special",   [WF_CONV_SHAPE] = "array_shape",
+    [WF_CONV_ENCODING] = "value_encoding", [WF_CONV_NULL] = "value_null"};
 
 /* A value that cannot be written: stop, or null with a warning when the user chose that. */
 static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan *plan, uint16_t col,

@@ -57,6 +57,7 @@ enum wf_rc wf_server_identify(PGconn *conn, wf_cancel *cancel, struct wf_server 
     out->timeline = (uint32_t)strtoul(PQgetvalue(res, 0, 1), NULL, 10);
     out->flush_lsn = lsn_value(res, 0, 2);
     copy_text(out->database, sizeof(out->database), wf_pg_value(res, 0, 3));
+    out->raw_text = wf_pg_raw_text(conn);
     rc = show(conn, "wal_level", cancel, level, sizeof(level), err);
     if (rc == WF_OK && strcmp(level, "logical") != 0)
         return wf_err_config(err,

@@ -17,6 +17,7 @@ struct wf_server {
     uint64_t flush_lsn; /* end of WAL, replay position on a standby */
     char database[64];
     int64_t sender_timeout_ms; /* wal_sender_timeout, 0 = none */
+    bool raw_text; /* the database is SQL_ASCII: texts come as they are, in any encoding */
 };
 
 struct wf_slot_info {

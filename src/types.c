@@ -274,6 +274,19 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
     return wf_array_as_text(&in) ? WF_RESOLVED : verdict(t, in.modes);
 }
 
+static WF_CONV(conv_checked)
+{
+    if (!wf_is_utf8(s, n))
+        return wf_conv_fail(why, WF_CONV_ENCODING);
+    return t->checked(t, s, n, p, why);
+}
+
+void wf_type_check_utf8(struct wf_coltype *t)
+{
+    t->checked = t->conv;
+    t->conv = conv_checked;
+}
+
 void wf_type_free(struct wf_coltype *t)
 {
     for (uint16_t i = 0; i < t->nsub; i++)

@@ -14,10 +14,11 @@
 
 /* Why a converter gave up. */
 enum wf_conv_why {
-    WF_CONV_BAD,     /* the text is no value of the type: corrupt, or another type */
-    WF_CONV_RANGE,   /* a value of the type that the Avro type cannot hold */
-    WF_CONV_SPECIAL, /* NaN or infinity where the Avro type has none */
-    WF_CONV_SHAPE,   /* an array of more than one dimension */
+    WF_CONV_BAD,      /* the text is no value of the type: corrupt, or another type */
+    WF_CONV_RANGE,    /* a value of the type that the Avro type cannot hold */
+    WF_CONV_SPECIAL,  /* NaN or infinity where the Avro type has none */
+    WF_CONV_SHAPE,    /* an array of more than one dimension */
+    WF_CONV_ENCODING, /* bytes that are no UTF-8 */
     WF_CONV_NULL, /* a NULL among elements that have none, or an array the schema has no room for */
 };
 
@@ -25,17 +26,18 @@ struct wf_coltype;
 
 /* How types are shown; the profile's and its options' say. */
 struct wf_type_modes {
-    int profile;  /* enum wf_profile */
-    int decimal;  /* enum wf_decimal_mode */
-    int time;     /* enum wf_time_mode, never AUTO */
-    int zoned;    /* enum wf_zoned_mode, never AUTO */
-    int interval; /* enum wf_interval_mode, never AUTO except where the profile has its own form */
-    int hstore;   /* enum wf_hstore_mode, never AUTO */
-    int binary;   /* enum wf_binary_mode */
-    int array;    /* enum wf_array_mode */
-    int lossy;    /* enum wf_lossy_mode */
-    int names;    /* enum wf_name_mode */
-    bool unknown; /* types without a row are text, not left out */
+    int profile;   /* enum wf_profile */
+    int decimal;   /* enum wf_decimal_mode */
+    int time;      /* enum wf_time_mode, never AUTO */
+    int zoned;     /* enum wf_zoned_mode, never AUTO */
+    int interval;  /* enum wf_interval_mode, never AUTO except where the profile has its own form */
+    int hstore;    /* enum wf_hstore_mode, never AUTO */
+    int binary;    /* enum wf_binary_mode */
+    int array;     /* enum wf_array_mode */
+    int lossy;     /* enum wf_lossy_mode */
+    int names;     /* enum wf_name_mode */
+    bool unknown;  /* types without a row are text, not left out */
+    bool raw_text; /* the server does not see to it that texts are UTF-8 */
     int money_digits;
     const char *placeholder;
 };
@@ -129,6 +131,7 @@ struct wf_coltype {
     struct wf_schema_field *fields; /* a composite's, storage of avro.fields; owned */
     char *names;                    /* and of their names; owned */
     const struct wf_mask *mask;     /* see mask.h; NULL = none */
+    wf_conv_fn checked;             /* what conv calls once the text is known to be UTF-8 */
 };
 
 extern const struct wf_type wf_types[];
@@ -147,6 +150,8 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
 void wf_type_free(struct wf_coltype *t);
 /* The type as a key's schema has it: keys do not tell the column's PostgreSQL type. */
 struct wf_avro_type wf_type_in_key(const struct wf_coltype *t);
+/* From now on texts that are no UTF-8 are refused with WF_CONV_ENCODING. */
+void wf_type_check_utf8(struct wf_coltype *t);
 
 /* Append one value; @why as wf_conv_fn. Return: false when it cannot be written. */
 bool wf_type_put(const struct wf_coltype *t, const char *s, size_t n, struct wf_buf *out,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import Ferry, database, kafka_ferry
+from harness import Ferry, database, kafka_ferry, unique
 
 from services import Kafka, Postgres, Registry, wait_until
 
@@ -317,3 +317,65 @@ def test_no_secret_is_ever_printed(guarded, run_dir):
     everything = ferry.log_text() + shown.stdout + shown.stderr + checked.stdout + checked.stderr
     assert secret not in everything
     assert os.environ.get("HOME") is not None
+
+
+# ---------------------------------------------------------------- encodings
+
+
+def raw_database(pg, encoding, sql):
+    """A database of that encoding."""
+    name = unique("raw")
+    pg.sql(f"create database {name} encoding '{encoding}' locale 'C' template template0")
+    pg.sql(sql, dbname=name)
+    return name
+
+
+def test_a_latin1_database_arrives_as_utf8(postgres, run_dir):
+    db = raw_database(postgres, "LATIN1", 'create table "tür" (id int primary key, "größe" text)')
+    ferry = Ferry(run_dir, postgres, db).streaming()
+    postgres.sql("insert into \"tür\" values (1, 'äöüß')", dbname=db)
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    (record,) = ferry.records()
+    assert record["after"] == {"id": 1, "gr__e": "äöüß"} and record["source"]["table"] == "tür"
+
+
+def test_bytes_of_a_sql_ascii_database_are_checked(postgres, run_dir):
+    db = raw_database(postgres, "SQL_ASCII", "create table t (id int primary key, v text, a text[])")
+    ferry = Ferry(run_dir, postgres, db).streaming()
+    postgres.sql("insert into t values (1, 'plain', '{ok}'), (2, E'\\303\\274', null)", dbname=db)
+    ferry.caught_up()
+    postgres.sql("insert into t values (3, E'\\374', null); insert into t values (4, null, array[E'\\377'])", dbname=db)
+    line = ferry.wait_log("state=blocked")
+    assert "code=value_encoding" in line and "public.t.v" in line and "id = 3" in line and "SQL_ASCII" in line
+    ferry.kill9()
+    ferry.config["format"] = {"event_converting_failure_handling_mode": "warn"}
+    ferry.write()
+    ferry.streaming()
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    assert [r["after"] for r in ferry.records()] == [
+        {"id": 1, "v": "plain", "a": ["ok"]}, {"id": 2, "v": "ü", "a": None},
+        {"id": 3, "v": None, "a": None}, {"id": 4, "v": None, "a": None},
+    ]  # fmt: skip
+    assert len([x for x in ferry.log_text().splitlines() if "code=value_lost" in x]) == 2, "once per column"
+
+
+def test_a_name_that_is_no_utf8_is_refused(postgres, run_dir):
+    db = raw_database(postgres, "SQL_ASCII", "create table t (id int primary key)")
+    postgres.sql("do $$ begin execute convert_from('\\x616c746572207461626c65207420616464202261fc2220696e74', 'SQL_ASCII'); end $$", dbname=db)
+    ferry = Ferry(run_dir, postgres, db).streaming()
+    postgres.sql("insert into t values (1)", dbname=db)
+    line = ferry.wait_log("state=blocked")
+    assert "code=name_encoding" in line and "source.exclude_tables" in line
+
+
+def test_names_of_63_bytes(postgres, run_dir):
+    long = "x" * 63
+    db = database(postgres, f"create schema {long}; create table {long}.{long} (id int primary key, {long} int)")
+    ferry = Ferry(run_dir, postgres, db, format={"prefix": "p"}).streaming()
+    postgres.sql(f"insert into {long}.{long} values (1, 2)", dbname=db)
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    (record,) = ferry.records(f"p.{long}.{long}")
+    assert record["after"] == {"id": 1, long: 2}

@@ -44,6 +44,9 @@ class Record:
     timestamp_ms: int
 
 
+OWN_TOPICS = {"__consumer_offsets", "__transaction_state"}
+
+
 class Kafka(Process):
     """One broker on a loopback port; `extra` are server properties that win over ours.
 
@@ -265,9 +268,8 @@ class Kafka(Process):
 
     def topics(self) -> dict[str, int]:
         """Every topic that is not Kafka's own, with its number of partitions."""
-        own = ("__consumer_", "__transaction_", "__share_", "__cluster_")
         found = self.admin.list_topics(timeout=10).topics
-        return {n: len(t.partitions) for n, t in found.items() if not n.startswith(own)}
+        return {n: len(t.partitions) for n, t in found.items() if n not in OWN_TOPICS}
 
     def allow(self, principal: str, kind: str, name: str, operation: str) -> None:
         """Gives a right: allow("alice", "topic", "orders.*", "write"); a star at the end means a prefix,

@@ -60,7 +60,7 @@ static const char kit_unchanged[] = "unchanged";
 static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_t max_event)
 {
     static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
-    static const struct wf_origin origin = {"shop", 7000000000000000001, 1};
+    static const struct wf_origin origin = {"shop", 7000000000000000001, 1, false};
 
     memset(k, 0, sizeof(*k));
     k->conf.prefix = prefix;

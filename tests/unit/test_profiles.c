@@ -13,7 +13,7 @@ static const struct kit_col cols[] = {
 static void open_profile(struct kit *k, int profile)
 {
     static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
-    static const struct wf_origin origin = {"shop", 7000000000000000001, 2};
+    static const struct wf_origin origin = {"shop", 7000000000000000001, 2, false};
     struct wf_format_conf conf = k->conf;
 
     memset(k, 0, sizeof(*k));

@@ -3,6 +3,7 @@
 #include "http_stub.h"
 #include "log.h"
 #include "registry.h"
+#include "registry_ask.h"
 
 #define KEY "{\"type\":\"record\",\"name\":\"Key\",\"fields\":[]}"
 #define VALUE "{\"type\":\"record\",\"name\":\"Value\",\"fields\":[]}"

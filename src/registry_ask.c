@@ -1,0 +1,280 @@
+#include "registry_ask.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http.h"
+
+#define TIMEOUT_MS 10000
+#define PATH_MAX_LEN 1024
+#define ANSWER_MAX (4 << 20)
+
+static const char *const request_headers[] = {
+    "Content-Type: application/vnd.schemaregistry.v1+json",
+    "Accept: application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, "
+    "application/json",
+    NULL,
+};
+
+/* One request on a loop of its own. */
+struct call {
+    bool done;
+    long status; /* 0 = no answer */
+    char error[256];
+    struct wf_buf body;
+};
+
+static void on_answer(struct wf_http_req *req)
+{
+    struct call *c = req->arg;
+
+    c->done = true;
+    c->status = req->status;
+    memcpy(c->error, req->error, sizeof(c->error));
+    wf_buf_put(&c->body, req->answer.data, req->answer.len);
+}
+
+/* @body: NULL = GET, else POST. c->body is the caller's to deinit whatever happens. */
+static enum wf_rc ask(const struct wf_format_conf *conf, const char *path, const char *body,
+                      struct call *c, struct wf_err *err)
+{
+    const struct wf_http_tls tls = {conf->registry_ca, conf->registry_cert, conf->registry_key};
+    const char *base = conf->registry.items[0];
+    struct wf_loop *loop = wf_loop_new(err);
+    struct wf_http *http = loop ? wf_http_new(loop, err) : NULL;
+    char url[2 * PATH_MAX_LEN];
+    struct wf_http_req req = {.method = body ? "POST" : "GET",
+                              .url = url,
+                              .headers = request_headers,
+                              .body = body,
+                              .body_len = body ? strlen(body) : 0,
+                              .user = conf->registry_user,
+                              .password = conf->registry_password,
+                              .tls = &tls,
+                              .timeout_ms = TIMEOUT_MS,
+                              .done = on_answer,
+                              .arg = c};
+    enum wf_rc rc = http ? WF_OK : WF_FATAL;
+    size_t len = strlen(base);
+
+    *c = (struct call){0};
+    wf_buf_init(&c->body, ANSWER_MAX);
+    while (len && base[len - 1] == '/')
+        len--;
+    snprintf(url, sizeof(url), "%.*s/%s", (int)len, base, path);
+    if (rc == WF_OK)
+        rc = wf_http_start(http, &req, err);
+    while (rc == WF_OK && !c->done)
+        rc = wf_loop_turn(loop, 1000000, err);
+    wf_http_free(http);
+    wf_loop_free(loop);
+    return rc;
+}
+
+/* As ask(), and the answer as JSON (NULL when it is none). */
+static enum wf_rc ask_json(const struct wf_format_conf *conf, const char *path, const char *body,
+                           json_t **json, long *status, struct wf_err *err)
+{
+    struct call c;
+    enum wf_rc rc = ask(conf, path, body, &c, err);
+
+    *json = NULL;
+    *status = c.status;
+    if (rc == WF_OK && c.status == 0)
+        rc = wf_err_set(err, WF_REJECT, "registry", "registry %s: %s", conf->registry.items[0],
+                        c.error);
+    else if (rc == WF_OK && c.status / 100 != 2 && c.status != 404)
+        rc = wf_err_set(err, WF_REJECT, "registry", "registry %s: status %ld for %s",
+                        conf->registry.items[0], c.status, path);
+    else if (rc == WF_OK)
+        *json = json_loadb((const char *)c.body.data, c.body.len, JSON_ALLOW_NUL, NULL);
+    wf_buf_deinit(&c.body);
+    return rc;
+}
+
+void wf_registry_check(const struct wf_format_conf *conf,
+                       void (*report)(void *arg, const char *level, const char *what,
+                                      const char *cure),
+                       void *arg)
+{
+    struct call c;
+    struct wf_err err;
+    char what[600];
+
+    if (ask(conf, "config", NULL, &c, &err) != WF_OK) {
+        report(arg, "error", err.text, NULL);
+    } else if (c.status / 100 == 2) {
+        snprintf(what, sizeof(what), "registry %s answers: %.*s", conf->registry.items[0],
+                 c.body.len < 200 ? (int)c.body.len : 200, (const char *)c.body.data);
+        report(arg, "ok", what, NULL);
+    } else {
+        snprintf(what, sizeof(what), "registry %s: %s (status %ld)", conf->registry.items[0],
+                 c.error[0] ? c.error : "refuses", c.status);
+        report(arg, "error", what,
+               "format.registry, format.registry_user, format.registry_password, "
+               "format.registry_ca");
+    }
+    wf_buf_deinit(&c.body);
+}
+
+enum wf_rc wf_registry_schema(const struct wf_format_conf *conf, int32_t id, char **text,
+                              struct wf_err *err)
+{
+    char path[64];
+    const char *schema;
+    long status;
+    json_t *json;
+    enum wf_rc rc;
+
+    snprintf(path, sizeof(path), "schemas/ids/%d", id);
+    rc = ask_json(conf, path, NULL, &json, &status, err);
+    schema = json_string_value(json_object_get(json, "schema"));
+    *text = schema ? strdup(schema) : NULL;
+    if (rc == WF_OK && !*text)
+        rc = wf_err_set(err, WF_REJECT, "registry", "registry %s has no schema %d (status %ld)",
+                        conf->registry.items[0], id, status);
+    json_decref(json);
+    return rc;
+}
+
+/* ---- verdicts ---- */
+
+static void percent_encode(char *out, size_t size, const char *text)
+{
+    size_t n = 0;
+
+    for (; *text && n + 4 < size; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (isalnum(c) || strchr("-._~", c))
+            out[n++] = (char)c;
+        else
+            n += (size_t)snprintf(out + n, size - n, "%%%02X", c);
+    }
+    out[n] = '\0';
+}
+
+static char *schema_body(const char *schema)
+{
+    json_t *body = json_pack("{s:s}", "schema", schema);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+
+    json_decref(body);
+    return text;
+}
+
+static enum wf_rc read_mode(const struct wf_format_conf *conf, const char *subject,
+                            struct wf_schema_verdict *out, struct wf_err *err)
+{
+    char path[PATH_MAX_LEN];
+    const char *level;
+    long status;
+    json_t *json;
+    enum wf_rc rc;
+
+    snprintf(path, sizeof(path), "config/%s?defaultToGlobal=true", subject);
+    rc = ask_json(conf, path, NULL, &json, &status, err);
+    level = json_string_value(json_object_get(json, "compatibilityLevel"));
+    snprintf(out->mode, sizeof(out->mode), "%s", level ? level : "");
+    json_decref(json);
+    return rc;
+}
+
+static enum wf_rc read_latest(const struct wf_format_conf *conf, const char *subject,
+                              struct wf_schema_verdict *out, struct wf_err *err)
+{
+    char path[PATH_MAX_LEN];
+    const char *schema;
+    long status;
+    json_t *json;
+    enum wf_rc rc;
+
+    snprintf(path, sizeof(path), "subjects/%s/versions/latest", subject);
+    rc = ask_json(conf, path, NULL, &json, &status, err);
+    schema = json_string_value(json_object_get(json, "schema"));
+    if (schema)
+        out->latest = strdup(schema);
+    json_decref(json);
+    return rc;
+}
+
+static void read_messages(const json_t *json, struct wf_schema_verdict *out)
+{
+    const json_t *list = json_object_get(json, "messages");
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_array_size(list) && n < sizeof(out->messages); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+
+        n += (size_t)snprintf(out->messages + n, sizeof(out->messages) - n, "%s%s", n ? "; " : "",
+                              text ? text : "");
+    }
+}
+
+static enum wf_rc check_compatible(const struct wf_format_conf *conf, const char *subject,
+                                   const char *body, struct wf_schema_verdict *out,
+                                   struct wf_err *err)
+{
+    char path[PATH_MAX_LEN];
+    long status;
+    json_t *json;
+    enum wf_rc rc;
+
+    snprintf(path, sizeof(path), "compatibility/subjects/%s/versions/latest?verbose=true", subject);
+    rc = ask_json(conf, path, body, &json, &status, err);
+    if (rc == WF_OK) {
+        out->state = json_is_true(json_object_get(json, "is_compatible")) ? WF_SCHEMA_COMPATIBLE
+                                                                          : WF_SCHEMA_INCOMPATIBLE;
+        read_messages(json, out);
+    }
+    json_decref(json);
+    return rc;
+}
+
+static enum wf_rc look_up(const struct wf_format_conf *conf, const char *subject, const char *body,
+                          struct wf_schema_verdict *out, struct wf_err *err)
+{
+    char path[PATH_MAX_LEN];
+    long status;
+    json_t *json;
+    enum wf_rc rc;
+
+    snprintf(path, sizeof(path), "subjects/%s", subject);
+    rc = ask_json(conf, path, body, &json, &status, err);
+    if (rc != WF_OK)
+        return rc;
+    if (status == 404) {
+        rc = read_latest(conf, subject, out, err);
+        out->state = WF_SCHEMA_FIRST;
+        if (rc == WF_OK && out->latest)
+            rc = check_compatible(conf, subject, body, out, err);
+    } else {
+        out->state = WF_SCHEMA_SAME;
+        out->id = (int32_t)json_integer_value(json_object_get(json, "id"));
+        out->version = (int)json_integer_value(json_object_get(json, "version"));
+    }
+    json_decref(json);
+    return rc;
+}
+
+enum wf_rc wf_registry_verdict(const struct wf_format_conf *conf, const char *subject,
+                               const char *schema, struct wf_schema_verdict *out,
+                               struct wf_err *err)
+{
+    char encoded[PATH_MAX_LEN / 2];
+    char *body = schema_body(schema);
+    enum wf_rc rc;
+
+    *out = (struct wf_schema_verdict){0};
+    if (!body)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    percent_encode(encoded, sizeof(encoded), subject);
+    rc = look_up(conf, encoded, body, out, err);
+    if (rc == WF_OK)
+        rc = read_mode(conf, encoded, out, err);
+    free(body);
+    return rc;
+}
