@@ -11,6 +11,7 @@
 #include "log.h"
 #include "pg.h"
 #include "plan.h"
+#include "profile.h"
 #include "registry_ask.h"
 #include "slot.h"
 
@@ -61,7 +62,8 @@ static enum wf_rc plan_table(struct job *j, const char *table, struct wf_err *er
     if (rc == WF_OK)
         rc = wf_catalog_relation(conn, table, &j->rel, err);
     if (rc == WF_OK)
-        rc = wf_catalog_fetch(conn, &j->rel, &catalog, err);
+        rc = wf_catalog_fetch(conn, &j->rel, wf_profile_rules(format)->partial_unique_keys,
+                              &catalog, err);
     if (rc == WF_OK) {
         const struct wf_origin origin = {PQdb(conn), 0, 0, wf_pg_raw_text(conn)};
 
