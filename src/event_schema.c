@@ -171,6 +171,16 @@ void wf_schema_row(struct wf_buf *out, const char *ns, const struct wf_schema_fi
 
 /* ---- fixed records ---- */
 
+/* A record of version 1 whose fields are @fields. */
+static void put_fixed(struct wf_buf *out, const char *ns, const char *name, const char *fields)
+{
+    put_name(out, name, ns);
+    wf_buf_str(out, "\"fields\":[");
+    wf_buf_str(out, fields);
+    wf_buf_str(out, "],\"connect.version\":1");
+    put_connect_name(out, ns, name);
+}
+
 void wf_schema_source(struct wf_buf *out, bool ts_ns)
 {
     put_source(out, NULL, ts_ns);
@@ -179,9 +189,7 @@ void wf_schema_source(struct wf_buf *out, bool ts_ns)
 void wf_schema_message_key(struct wf_buf *out, bool ts_ns)
 {
     (void)ts_ns;
-    put_name(out, "MessageKey", PG_NAMESPACE);
-    wf_buf_str(out, "\"fields\":[" OPTIONAL("prefix", "string") "],\"connect.version\":1");
-    put_connect_name(out, PG_NAMESPACE, "MessageKey");
+    put_fixed(out, PG_NAMESPACE, "MessageKey", OPTIONAL("prefix", "string"));
 }
 
 void wf_schema_message_value(struct wf_buf *out, bool ts_ns)
@@ -217,9 +225,7 @@ void wf_schema_truncate(struct wf_buf *out, bool ts_ns)
 void wf_schema_transaction_key(struct wf_buf *out, bool ts_ns)
 {
     (void)ts_ns;
-    put_name(out, "TransactionMetadataKey", COMMON_NAMESPACE);
-    wf_buf_str(out, "\"fields\":[" REQUIRED("id", "string") "],\"connect.version\":1");
-    put_connect_name(out, COMMON_NAMESPACE, "TransactionMetadataKey");
+    put_fixed(out, COMMON_NAMESPACE, "TransactionMetadataKey", REQUIRED("id", "string"));
 }
 
 void wf_schema_transaction_value(struct wf_buf *out, bool ts_ns)
@@ -241,15 +247,11 @@ void wf_schema_transaction_value(struct wf_buf *out, bool ts_ns)
 void wf_schema_heartbeat_key(struct wf_buf *out, bool ts_ns)
 {
     (void)ts_ns;
-    put_name(out, "ServerNameKey", COMMON_NAMESPACE);
-    wf_buf_str(out, "\"fields\":[" REQUIRED("serverName", "string") "],\"connect.version\":1");
-    put_connect_name(out, COMMON_NAMESPACE, "ServerNameKey");
+    put_fixed(out, COMMON_NAMESPACE, "ServerNameKey", REQUIRED("serverName", "string"));
 }
 
 void wf_schema_heartbeat_value(struct wf_buf *out, bool ts_ns)
 {
     (void)ts_ns;
-    put_name(out, "Heartbeat", COMMON_NAMESPACE);
-    wf_buf_str(out, "\"fields\":[" REQUIRED("ts_ms", "long") "],\"connect.version\":1");
-    put_connect_name(out, COMMON_NAMESPACE, "Heartbeat");
+    put_fixed(out, COMMON_NAMESPACE, "Heartbeat", REQUIRED("ts_ms", "long"));
 }

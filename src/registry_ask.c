@@ -120,23 +120,32 @@ void wf_registry_check(const struct wf_format_conf *conf,
     wf_buf_deinit(&c.body);
 }
 
+/* The string @key of an answer; *out is the caller's to free(), NULL when it has none. */
+static enum wf_rc ask_text(const struct wf_format_conf *conf, const char *path, const char *key,
+                           char **out, long *status, struct wf_err *err)
+{
+    const char *text;
+    json_t *json;
+    enum wf_rc rc = ask_json(conf, path, NULL, &json, status, err);
+
+    text = json_string_value(json_object_get(json, key));
+    *out = text ? strdup(text) : NULL;
+    json_decref(json);
+    return rc;
+}
+
 enum wf_rc wf_registry_schema(const struct wf_format_conf *conf, int32_t id, char **text,
                               struct wf_err *err)
 {
     char path[64];
-    const char *schema;
     long status;
-    json_t *json;
     enum wf_rc rc;
 
     snprintf(path, sizeof(path), "schemas/ids/%d", id);
-    rc = ask_json(conf, path, NULL, &json, &status, err);
-    schema = json_string_value(json_object_get(json, "schema"));
-    *text = schema ? strdup(schema) : NULL;
+    rc = ask_text(conf, path, "schema", text, &status, err);
     if (rc == WF_OK && !*text)
         rc = wf_err_set(err, WF_REJECT, "registry", "registry %s has no schema %d (status %ld)",
                         conf->registry.items[0], id, status);
-    json_decref(json);
     return rc;
 }
 
@@ -170,34 +179,14 @@ static enum wf_rc read_mode(const struct wf_format_conf *conf, const char *subje
                             struct wf_schema_verdict *out, struct wf_err *err)
 {
     char path[PATH_MAX_LEN];
-    const char *level;
+    char *level;
     long status;
-    json_t *json;
     enum wf_rc rc;
 
     snprintf(path, sizeof(path), "config/%s?defaultToGlobal=true", subject);
-    rc = ask_json(conf, path, NULL, &json, &status, err);
-    level = json_string_value(json_object_get(json, "compatibilityLevel"));
+    rc = ask_text(conf, path, "compatibilityLevel", &level, &status, err);
     snprintf(out->mode, sizeof(out->mode), "%s", level ? level : "");
-    json_decref(json);
-    return rc;
-}
-
-static enum wf_rc read_latest(const struct wf_format_conf *conf, const char *subject,
-                              struct wf_schema_verdict *out, struct wf_err *err)
-{
-    char path[PATH_MAX_LEN];
-    const char *schema;
-    long status;
-    json_t *json;
-    enum wf_rc rc;
-
-    snprintf(path, sizeof(path), "subjects/%s/versions/latest", subject);
-    rc = ask_json(conf, path, NULL, &json, &status, err);
-    schema = json_string_value(json_object_get(json, "schema"));
-    if (schema)
-        out->latest = strdup(schema);
-    json_decref(json);
+    free(level);
     return rc;
 }
 
@@ -247,7 +236,8 @@ static enum wf_rc look_up(const struct wf_format_conf *conf, const char *subject
     if (rc != WF_OK)
         return rc;
     if (status == 404) {
-        rc = read_latest(conf, subject, out, err);
+        snprintf(path, sizeof(path), "subjects/%s/versions/latest", subject);
+        rc = ask_text(conf, path, "schema", &out->latest, &status, err);
         out->state = WF_SCHEMA_FIRST;
         if (rc == WF_OK && out->latest)
             rc = check_compatible(conf, subject, body, out, err);
