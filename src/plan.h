@@ -44,6 +44,7 @@ struct wf_plan {
     struct wf_stream *stream;   /* borrowed from the encoder */
     struct wf_plan_bytes table; /* Avro strings schema and table, for the source block */
     char *topic;
+    char *names;   /* the topic whose name is the schemas' namespace */
     uint16_t *key; /* indexes into cols */
     uint16_t nkey, ncols;
     uint8_t name_mode;   /* enum wf_name_mode */
@@ -60,7 +61,9 @@ struct wf_plan {
  * wf_plan_new() - compile
  * @conf:  profile and modes
  * @source: selected and masked columns; NULL = all as they are
- * @topic: of the table; the schemas' namespace comes from it
+ * @topic: of the table
+ * @names: the topic that gives the schemas their namespace: @topic, but for a topic that several
+ *         tables share
  * @cat:   columns it does not know, or knows with another type than the relation (the live catalog
  *         may be ahead of the stream), are nullable without default
  *
@@ -70,7 +73,8 @@ struct wf_plan {
  */
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
                        const struct wf_catalog *cat, const struct wf_format_conf *conf,
-                       const struct wf_source_conf *source, const char *topic, struct wf_err *err);
+                       const struct wf_source_conf *source, const char *topic, const char *names,
+                       struct wf_err *err);
 void wf_plan_free(void *plan);
 
 /* The NUL-terminated schema texts; @key stays empty when there is no key. */
