@@ -372,7 +372,7 @@ static void trouble(struct wf_registry *r, long floor_ms, const char *what)
 {
     bool news = !r->trouble[0];
 
-    snprintf(r->trouble, sizeof(r->trouble), "registry %s: subject %s: %s",
+    snprintf(r->trouble, sizeof(r->trouble), "registry %.100s: subject %.150s: %.120s",
              r->conf->registry.items[r->url], r->subject, what);
     wf_log(news ? WF_LOG_WARN : WF_LOG_DEBUG, "registry", NULL,
            "%s; new schemas wait, known ones go on", r->trouble);
