@@ -54,6 +54,7 @@ class Change(NamedTuple):
     before: str = "insert into {t} (id) values ({id})"
     after: str = "insert into {t} (id) values ({id})"
     other: dict[str, Effect | str] = {}  # by profile, where it differs
+    live: bool = False  # the WAL does not hold it: rows of its transaction may already show it
 
     def expected(self, profile: str, level: str) -> str:
         """By registry.md's measured table and the rules of the guard."""
@@ -82,10 +83,13 @@ CHANGES = {
     ),
     "varchar(10) to (20)": Change("v varchar(10)", "alter table {t} alter v type varchar(20)", SAME, SAME),
     "SET NOT NULL": Change(
-        "n int", "alter table {t} alter n set not null", FORWARD, SAME, before=WITH_N, after=WITH_N
+        "n int", "alter table {t} alter n set not null", FORWARD, SAME, before=WITH_N, after=WITH_N,
+        live=True,
     ),
-    "DROP NOT NULL": Change("n int not null", "alter table {t} alter n drop not null", BACKWARD, SAME, before=WITH_N),
-    "change default": Change("n int not null default 7", "alter table {t} alter n set default 9", BOTH, SAME),
+    "DROP NOT NULL": Change(
+        "n int not null", "alter table {t} alter n drop not null", BACKWARD, SAME, before=WITH_N, live=True
+    ),
+    "change default": Change("n int not null default 7", "alter table {t} alter n set default 9", BOTH, SAME, live=True),
     "change primary key": Change(
         "n int not null", "alter table {t} drop constraint {t}_pkey, add primary key (id, n)",
         GUARD, GUARD, before=WITH_N, after=WITH_N,
@@ -195,12 +199,18 @@ class Matrix:
                 self.registry.request("PUT", f"/config/{self.subject(cell, what)}", {"compatibility": cell.level})
 
     def _change(self, cell: Cell) -> None:
+        # Nullability and defaults come from the live catalog: the row before is to be through when they change.
+        self.pg.sql(cell.sql(cell.change.before, 2), dbname=self.db)
+        self._arrive(cell)
         statements = [
-            cell.sql(cell.change.before, 2), cell.sql(cell.change.alter),
+            cell.sql(cell.change.before, 5), cell.sql(cell.change.alter),
             cell.sql(cell.change.after, 3), cell.sql(cell.change.after, 4),
         ]  # fmt: skip
-        for text in [";".join(statements)] if cell.inside else statements:
+        for text in [";".join(statements)] if cell.inside else statements[1:]:
             self.pg.sql(text, dbname=self.db)
+        self._arrive(cell)
+
+    def _arrive(self, cell: Cell) -> None:
         target = lsn(self.pg.lsn())
         deadline = time.monotonic() + 60
         while self.ferry.confirmed() < target:
@@ -254,7 +264,10 @@ class Matrix:
         rows = ids[self.ferry.topic(cell.table)]
         later = ids.get(self.ferry.topic(cell.table + "_r"), {}) if cell.name == "rename table" else rows
         assert {1, 2} <= set(rows) and {3, 4} <= set(later), f"{cell}: rows are missing: {rows}, {later}"
-        assert rows[1] == rows[2], f"{cell}: the row before the change came with the new schema"
+        assert rows[1] == rows[2], f"{cell}: the row before the change has the new schema"
+        if not cell.change.live:
+            assert rows.get(5, rows[2]) == rows[2], f"{cell}: the row before it in its transaction has the new schema"
+        assert (5 in rows) == cell.inside
         assert later[3] == later[4], f"{cell}: two schemas after the change"
         line = self.blocked.get(cell, "")
         if "code=semantic_change" in line:
