@@ -159,7 +159,8 @@ static void forget_all(struct wf_schema_ids *s)
 static struct entry *find(const struct wf_schema_ids *s, const char *subject, const char *sum)
 {
     for (size_t i = 0; i < s->nentries; i++)
-        if (!strcmp(s->entries[i].subject, subject) && !strcmp(s->entries[i].sum, sum))
+        if (s->entries[i].sum[0] == sum[0] && !strcmp(s->entries[i].sum, sum) &&
+            !strcmp(s->entries[i].subject, subject))
             return &s->entries[i];
     return NULL;
 }
