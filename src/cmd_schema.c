@@ -9,10 +9,13 @@
 #include "cmd_common.h"
 #include "encode.h"
 #include "log.h"
+#include "pattern.h"
 #include "pg.h"
 #include "plan.h"
 #include "profile.h"
 #include "registry_ask.h"
+#include "registry_wire.h"
+#include "schema_guard.h"
 #include "slot.h"
 
 static const char help[] =
@@ -143,20 +146,34 @@ static void put_json_schema(struct wf_buf *b, const char *what, const char *subj
     wf_buf_byte(b, '}');
 }
 
+/* Whether the semantic guard leaves the table alone. */
+static bool is_free(const struct job *j)
+{
+    return wf_patterns_match(&j->config->format.semantic_free, j->stream->table);
+}
+
 /* One of the two schemas. */
 static enum wf_rc show(struct job *j, enum output output, const char *what, const char *schema,
                        struct wf_buf *json, struct wf_err *err)
 {
     struct wf_schema_verdict v = {0};
     bool asks = schema && j->config->format.registry.n;
-    char subject[300];
+    char subject[WF_SUBJECT_MAX] = "";
+    bool key = !strcmp(what, "key");
+    struct wf_err why;
     enum wf_rc rc = WF_OK;
 
-    snprintf(subject, sizeof(subject), "%s-%s", j->stream->topic, what);
-    if (asks)
+    if (schema)
+        rc = wf_registry_subject(&j->config->format, j->stream->topic, schema, key, subject, err);
+    if (rc == WF_OK && asks)
         rc = wf_registry_verdict(&j->config->format, subject, schema, &v, err);
     if (rc != WF_OK)
         return rc;
+    if (asks && v.latest && !is_free(j) && wf_guard_check(v.latest, schema, key, &why) != WF_OK) {
+        v.state = WF_SCHEMA_INCOMPATIBLE;
+        snprintf(v.mode, sizeof(v.mode), "walferry");
+        snprintf(v.messages, sizeof(v.messages), "%.590s", why.text);
+    }
     j->incompatible |= asks && v.state == WF_SCHEMA_INCOMPATIBLE;
     if (output == OUT_JSON) {
         put_json_schema(json, what, subject, schema, asks ? &v : NULL);

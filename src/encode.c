@@ -53,7 +53,7 @@ static enum wf_rc fixed_stream(struct wf_encoder *e, struct wf_stream **out, con
     if (rc == WF_OK && (k.failed || v.failed))
         rc = wf_encode_no_memory(err);
     if (rc == WF_OK)
-        rc = wf_streams_claim(e->streams, (char *)topic.data, "walferry", f->word, err);
+        rc = wf_streams_claim(e->streams, (char *)topic.data, "walferry", f->word, false, err);
     if (rc == WF_OK)
         rc = wf_streams_get(e->streams, out, (char *)topic.data, f->key ? (char *)k.data : NULL,
                             (char *)v.data, NULL, err);
@@ -204,33 +204,53 @@ static enum wf_rc attach_stream(struct wf_encoder *e, struct wf_plan *plan,
     return rc;
 }
 
-static const char *topic_template(const struct wf_format_conf *conf, const struct wf_relation *rel)
-{
-    const char *own;
-    char table[WF_SELECT_NAME];
+/* Where a table's events go, and the topic that names its records. */
+struct table_topic {
+    struct wf_buf topic, names;
+    bool shared; /* other tables may go there */
+};
 
+/* Subjects that come from the records' names keep tables of one topic apart, as long as the
+ * records are not named after that topic. */
+static enum wf_rc make_topic(const struct wf_encoder *e, const struct wf_relation *rel,
+                             struct table_topic *t, struct wf_err *err)
+{
+    const struct wf_format_conf *conf = e->conf;
+    const char *common = conf->topic ? conf->topic : DEFAULT_TOPIC, *own;
+    char table[WF_SELECT_NAME];
+    enum wf_rc rc;
+
+    wf_buf_init(&t->topic, SCHEMA_MAX);
+    wf_buf_init(&t->names, SCHEMA_MAX);
     snprintf(table, sizeof(table), "%s.%s", rel->schema, rel->name);
     own = wf_patterns_value(&conf->topics, table);
-    return own ? own : conf->topic ? conf->topic : DEFAULT_TOPIC;
+    t->shared = own && conf->subject_mode != WF_SUBJECT_TOPIC && !strstr(own, "{table}");
+    rc = wf_topic_make(&t->topic, own ? own : common, conf->prefix, rel->schema, rel->name, err);
+    if (rc == WF_OK)
+        rc = wf_topic_make(&t->names, own && !t->shared ? own : common, conf->prefix, rel->schema,
+                           rel->name, err);
+    return rc;
 }
 
 enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
                            const struct wf_catalog *cat, struct wf_err *err)
 {
     struct wf_plan *plan = NULL;
-    struct wf_buf topic;
-    enum wf_rc rc;
+    struct table_topic t;
+    enum wf_rc rc = make_topic(e, rel, &t, err);
 
-    wf_buf_init(&topic, SCHEMA_MAX);
-    rc = wf_topic_make(&topic, topic_template(e->conf, rel), e->conf->prefix, rel->schema,
-                       rel->name, err);
     if (rc == WF_OK)
-        rc = wf_streams_claim(e->streams, (char *)topic.data, rel->schema, rel->name, err);
+        rc = wf_streams_claim(e->streams, (char *)t.topic.data, rel->schema, rel->name, t.shared,
+                              err);
     if (rc == WF_OK)
-        rc = wf_plan_new(&plan, rel, cat, e->conf, e->source, e->raw_text, (char *)topic.data, err);
+        rc = wf_plan_new(&plan, rel, cat,
+                         &(struct wf_plan_env){e->conf, e->source, e->raw_text,
+                                               (char *)t.topic.data, (char *)t.names.data},
+                         err);
     if (rc == WF_OK)
         rc = attach_stream(e, plan, rel, err);
-    wf_buf_deinit(&topic);
+    wf_buf_deinit(&t.topic);
+    wf_buf_deinit(&t.names);
     if (rc != WF_OK) {
         wf_plan_free(plan);
         return rc;

@@ -45,6 +45,7 @@ struct wf_pipeline {
     const struct wf_decoder_ops *decoder_ops;
     struct wf_decoder *decoder;
     struct wf_http *http;
+    struct wf_schema_ids *schema_ids;
     struct wf_registry *registry;
     struct wf_encoder *encoder;
     struct wf_shapes *shapes;
@@ -533,6 +534,22 @@ enum wf_rc wf_pipeline_run(struct wf_pipeline *p, volatile sig_atomic_t *stop, s
  * ----------------------------------------------------------------------------------------------------
  */
 
+static enum wf_rc open_registry(struct wf_pipeline *p, struct wf_err *err)
+{
+    struct wf_registry_env env = {.conf = &p->config->format, .loop = p->loop};
+    enum wf_rc rc = WF_OK;
+
+    p->http = wf_http_new(p->loop, err);
+    if (!p->http)
+        return WF_FATAL;
+    if (p->store)
+        rc = wf_schema_ids_open(&p->schema_ids, p->config->state.dir, &p->config->format.registry,
+                                p->worker, err);
+    env.http = p->http;
+    env.ids = p->schema_ids;
+    return rc == WF_OK ? wf_registry_new(&p->registry, &env, err) : rc;
+}
+
 static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
 {
     struct wf_source_env env = {
@@ -547,9 +564,7 @@ static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
         rc = p->decoder_ops->open(&p->decoder, err);
     if (rc == WF_OK && p->config->format.registry.n && p->sink_ops->framing == WF_FRAME_CONFLUENT &&
         p->config->format.encoding == WF_ENC_AVRO) {
-        p->http = wf_http_new(p->loop, err);
-        rc = p->http ? wf_registry_new(&p->registry, &p->config->format, p->http, p->loop, err)
-                     : WF_FATAL;
+        rc = open_registry(p, err);
     }
     env.store = p->store;
     if (rc == WF_OK)
@@ -598,6 +613,7 @@ void wf_pipeline_free(struct wf_pipeline *p)
     p->sink_ops->close(p->sink);
     wf_shapes_free(p->shapes);
     wf_registry_free(p->registry);
+    wf_schema_ids_close(p->schema_ids);
     wf_http_free(p->http);
     p->decoder_ops->close(p->decoder);
     wf_encoder_free(p->encoder);

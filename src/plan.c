@@ -452,7 +452,7 @@ static void leave_out(struct wf_plan *plan)
 }
 
 /* Return: false when memory is out. */
-static bool compile_cols(struct wf_plan *plan, struct compiler *k, const char *topic)
+static bool compile_cols(struct wf_plan *plan, struct compiler *k, const struct wf_plan_env *env)
 {
     const struct wf_relation *rel = k->rel;
     size_t room = strlen(rel->schema) + strlen(rel->name) + (size_t)2 * WF_LONG_ROOM;
@@ -463,10 +463,11 @@ static bool compile_cols(struct wf_plan *plan, struct compiler *k, const char *t
     plan->mark_unsent = plan->toast_mode == WF_TOAST_MARK;
     plan->failed_to_null = k->conf->failure_mode == WF_FAILURE_WARN;
     plan->unsent = calloc(rel->ncols ? rel->ncols : 1, sizeof(*plan->unsent));
-    plan->topic = strdup(topic);
+    plan->topic = strdup(env->topic);
+    plan->names = strdup(env->names);
     plan->key = calloc(rel->ncols ? rel->ncols : 1, sizeof(*plan->key));
     plan->table.data = malloc(room);
-    if (!plan->topic || !plan->key || !plan->unsent || !plan->table.data)
+    if (!plan->topic || !plan->names || !plan->key || !plan->unsent || !plan->table.data)
         return false;
     p = wf_put_bytes(plan->table.data, rel->schema, strlen(rel->schema));
     p = wf_put_bytes(p, rel->name, strlen(rel->name));
@@ -477,12 +478,12 @@ static bool compile_cols(struct wf_plan *plan, struct compiler *k, const char *t
     return true;
 }
 
-static enum wf_rc compile(struct wf_plan *plan, struct compiler *k, const char *topic,
+static enum wf_rc compile(struct wf_plan *plan, struct compiler *k, const struct wf_plan_env *env,
                           struct wf_err *err)
 {
     enum wf_rc rc;
 
-    if (!compile_cols(plan, k, topic))
+    if (!compile_cols(plan, k, env))
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     rc = check_names(k, err);
     if (rc == WF_OK)
@@ -499,26 +500,25 @@ static enum wf_rc compile(struct wf_plan *plan, struct compiler *k, const char *
 }
 
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
-                       const struct wf_catalog *cat, const struct wf_format_conf *conf,
-                       const struct wf_source_conf *source, bool raw_text, const char *topic,
+                       const struct wf_catalog *cat, const struct wf_plan_env *env,
                        struct wf_err *err)
 {
     struct wf_plan *plan = calloc(1, sizeof(*plan) + rel->ncols * sizeof(plan->cols[0]));
     struct compiler k = {.rel = rel,
                          .cat = cat,
-                         .conf = conf,
-                         .source = source,
-                         .rules = wf_profile_rules(conf),
-                         .modes = wf_profile_modes(conf)};
+                         .conf = env->conf,
+                         .source = env->source,
+                         .rules = wf_profile_rules(env->conf),
+                         .modes = wf_profile_modes(env->conf)};
     enum wf_rc rc;
 
     if (!plan)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
-    k.modes.raw_text = raw_text;
+    k.modes.raw_text = env->raw_text;
     plan->ncols = rel->ncols;
     wf_buf_init(&k.scratch[0], VALUE_MAX);
     wf_buf_init(&k.scratch[1], VALUE_MAX);
-    rc = compile(plan, &k, topic, err);
+    rc = compile(plan, &k, env, err);
     wf_buf_deinit(&k.scratch[0]);
     wf_buf_deinit(&k.scratch[1]);
     if (rc == WF_OK)
@@ -552,6 +552,7 @@ void wf_plan_free(void *arg)
     }
     free(plan->table.data);
     free(plan->topic);
+    free(plan->names);
     free(plan->key);
     free(plan->unsent);
     free(plan);
@@ -610,7 +611,7 @@ void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *
     size_t n = 0;
 
     wf_buf_init(&ns, VALUE_MAX);
-    wf_name_avro(&ns, plan->topic, false, (enum wf_name_mode)plan->name_mode);
+    wf_name_avro(&ns, plan->names, false, (enum wf_name_mode)plan->name_mode);
     wf_buf_byte(&ns, '\0');
     if (!fields || ns.failed || !put_key_schema(plan, (char *)ns.data, fields, key)) {
         value->failed = true;

@@ -44,6 +44,7 @@ struct wf_plan {
     struct wf_stream *stream;   /* borrowed from the encoder */
     struct wf_plan_bytes table; /* Avro strings schema and table, for the source block */
     char *topic;
+    char *names;   /* the topic whose name is the schemas' namespace */
     uint16_t *key; /* indexes into cols */
     uint16_t nkey, ncols;
     uint8_t name_mode;   /* enum wf_name_mode */
@@ -56,12 +57,18 @@ struct wf_plan {
     struct wf_plan_col cols[];
 };
 
+/* What a plan depends on besides the table; borrowed for the call, conf and source for longer. */
+struct wf_plan_env {
+    const struct wf_format_conf *conf;   /* profile and modes */
+    const struct wf_source_conf *source; /* selected and masked columns; NULL = all as they are */
+    bool raw_text;                       /* the server does not see to it that texts are UTF-8 */
+    const char *topic;                   /* of the table */
+    const char *names; /* the topic that gives the schemas their namespace: @topic, but for a topic
+                          that several tables share */
+};
+
 /**
  * wf_plan_new() - compile
- * @conf:  profile and modes
- * @source: selected and masked columns; NULL = all as they are
- * @raw_text: the server does not see to it that texts are UTF-8
- * @topic: of the table; the schemas' namespace comes from it
  * @cat:   columns it does not know, or knows with another type than the relation (the live catalog
  *         may be ahead of the stream), are nullable without default
  *
@@ -70,8 +77,7 @@ struct wf_plan {
  * that is not there.
  */
 enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
-                       const struct wf_catalog *cat, const struct wf_format_conf *conf,
-                       const struct wf_source_conf *source, bool raw_text, const char *topic,
+                       const struct wf_catalog *cat, const struct wf_plan_env *env,
                        struct wf_err *err);
 void wf_plan_free(void *plan);
 

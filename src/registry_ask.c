@@ -1,23 +1,15 @@
 #include "registry_ask.h"
 
-#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http.h"
+#include "registry_wire.h"
 
 #define TIMEOUT_MS 10000
-#define PATH_MAX_LEN 1024
 #define ANSWER_MAX (4 << 20)
-
-static const char *const request_headers[] = {
-    "Content-Type: application/vnd.schemaregistry.v1+json",
-    "Accept: application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, "
-    "application/json",
-    NULL,
-};
 
 /* One request on a loop of its own. */
 struct call {
@@ -45,10 +37,10 @@ static enum wf_rc ask(const struct wf_format_conf *conf, const char *path, const
     const char *base = conf->registry.items[0];
     struct wf_loop *loop = wf_loop_new(err);
     struct wf_http *http = loop ? wf_http_new(loop, err) : NULL;
-    char url[2 * PATH_MAX_LEN];
+    char url[WF_REGISTRY_URL_MAX];
     struct wf_http_req req = {.method = body ? "POST" : "GET",
                               .url = url,
-                              .headers = request_headers,
+                              .headers = wf_registry_headers,
                               .body = body,
                               .body_len = body ? strlen(body) : 0,
                               .user = conf->registry_user,
@@ -58,13 +50,10 @@ static enum wf_rc ask(const struct wf_format_conf *conf, const char *path, const
                               .done = on_answer,
                               .arg = c};
     enum wf_rc rc = http ? WF_OK : WF_FATAL;
-    size_t len = strlen(base);
 
     *c = (struct call){0};
     wf_buf_init(&c->body, ANSWER_MAX);
-    while (len && base[len - 1] == '/')
-        len--;
-    snprintf(url, sizeof(url), "%.*s/%s", (int)len, base, path);
+    wf_registry_url(url, sizeof(url), base, path);
     if (rc == WF_OK)
         rc = wf_http_start(http, &req, err);
     while (rc == WF_OK && !c->done)
@@ -151,34 +140,10 @@ enum wf_rc wf_registry_schema(const struct wf_format_conf *conf, int32_t id, cha
 
 /* ---- verdicts ---- */
 
-static void percent_encode(char *out, size_t size, const char *text)
-{
-    size_t n = 0;
-
-    for (; *text && n + 4 < size; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if (isalnum(c) || strchr("-._~", c))
-            out[n++] = (char)c;
-        else
-            n += (size_t)snprintf(out + n, size - n, "%%%02X", c);
-    }
-    out[n] = '\0';
-}
-
-static char *schema_body(const char *schema)
-{
-    json_t *body = json_pack("{s:s}", "schema", schema);
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-
-    json_decref(body);
-    return text;
-}
-
 static enum wf_rc read_mode(const struct wf_format_conf *conf, const char *subject,
                             struct wf_schema_verdict *out, struct wf_err *err)
 {
-    char path[PATH_MAX_LEN];
+    char path[WF_REGISTRY_PATH_MAX];
     char *level;
     long status;
     enum wf_rc rc;
@@ -207,7 +172,7 @@ static enum wf_rc check_compatible(const struct wf_format_conf *conf, const char
                                    const char *body, struct wf_schema_verdict *out,
                                    struct wf_err *err)
 {
-    char path[PATH_MAX_LEN];
+    char path[WF_REGISTRY_PATH_MAX];
     long status;
     json_t *json;
     enum wf_rc rc;
@@ -226,7 +191,7 @@ static enum wf_rc check_compatible(const struct wf_format_conf *conf, const char
 static enum wf_rc look_up(const struct wf_format_conf *conf, const char *subject, const char *body,
                           struct wf_schema_verdict *out, struct wf_err *err)
 {
-    char path[PATH_MAX_LEN];
+    char path[WF_REGISTRY_PATH_MAX];
     long status;
     json_t *json;
     enum wf_rc rc;
@@ -254,14 +219,14 @@ enum wf_rc wf_registry_verdict(const struct wf_format_conf *conf, const char *su
                                const char *schema, struct wf_schema_verdict *out,
                                struct wf_err *err)
 {
-    char encoded[PATH_MAX_LEN / 2];
-    char *body = schema_body(schema);
+    char encoded[3 * WF_SUBJECT_MAX];
+    char *body = wf_registry_body(schema);
     enum wf_rc rc;
 
     *out = (struct wf_schema_verdict){0};
     if (!body)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
-    percent_encode(encoded, sizeof(encoded), subject);
+    wf_registry_escape(encoded, sizeof(encoded), subject);
     rc = look_up(conf, encoded, body, out, err);
     if (rc == WF_OK)
         rc = read_mode(conf, encoded, out, err);

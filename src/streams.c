@@ -13,6 +13,7 @@ struct slot {
 
 struct claim {
     char *topic, *schema, *table;
+    bool shared;
 };
 
 struct wf_streams {
@@ -72,7 +73,7 @@ static void *grow(void *array, uint32_t n, size_t size)
 }
 
 enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char *schema,
-                            const char *table, struct wf_err *err)
+                            const char *table, bool shared, struct wf_err *err)
 {
     struct claim *claims, *c;
 
@@ -82,9 +83,13 @@ enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char 
             continue;
         if (!strcmp(c->schema, schema) && !strcmp(c->table, table))
             return WF_OK;
+        if (shared && c->shared)
+            continue;
         return wf_err_set(err, WF_REJECT, "topic_shared",
                           "\"%s.%s\" and \"%s.%s\" would both go to topic %s; hint: give them "
-                          "different topics with format.topic, or rename one",
+                          "different topics with format.topic, or rename one; tables that "
+                          "format.topics names may share one with format.subject_name_strategy "
+                          "record_name or topic_record_name",
                           c->schema, c->table, schema, table, topic);
     }
     claims = grow(s->claims, s->nclaims, sizeof(*claims));
@@ -92,7 +97,7 @@ enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char 
         return no_memory(err);
     s->claims = claims;
     c = &claims[s->nclaims];
-    *c = (struct claim){strdup(topic), strdup(schema), strdup(table)};
+    *c = (struct claim){strdup(topic), strdup(schema), strdup(table), shared};
     s->nclaims++;
     return c->topic && c->schema && c->table ? WF_OK : no_memory(err);
 }

@@ -15,11 +15,12 @@ void wf_streams_free(struct wf_streams *s);
 /**
  * wf_streams_claim() - reserve a topic for one table
  * @schema, @table: "" and a word for topics of other records
+ * @shared: others that say so, too, may have it beside this one
  *
  * Return: WF_OK (again, too, for the same table), or WF_REJECT naming both owners.
  */
 enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char *schema,
-                            const char *table, struct wf_err *err);
+                            const char *table, bool shared, struct wf_err *err);
 
 /* Find or make; texts are copied. @key_schema and @table may be NULL. */
 enum wf_rc wf_streams_get(struct wf_streams *s, struct wf_stream **out, const char *topic,

@@ -1,4 +1,4 @@
-/* Two bytes of HTTP status, then the body of a registry's answer to a registration. */
+/* Two bytes of HTTP status, two of what was asked, then the body of a registry's answer. */
 #include "../../src/registry.c" /* on_answer() is the way in that needs no server */
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
@@ -14,6 +14,20 @@ static void check_text(const char *text)
     }
 }
 
+/* As if a text was asked about: the first byte says at which step, the second which id is known. */
+static void ask_about(struct wf_registry *r, const unsigned char *data)
+{
+    r->schema = strdup("{\"type\":\"record\",\"name\":\"Key\",\"fields\":[]}");
+    r->body = schema_body(r->schema);
+    r->table = strdup("public.t");
+    snprintf(r->subject, sizeof(r->subject), "t-key");
+    if (!r->schema || !r->body || !r->table)
+        abort();
+    r->step = (enum step)(data[0] % 5);
+    r->key = data[1] & 1;
+    r->remembered = r->step == STEP_VERIFY || r->step == STEP_PIN ? 7 : 0;
+}
+
 static void answer(struct wf_registry *r, long status, const unsigned char *body, size_t len)
 {
     struct wf_http_req req = {.status = status, .arg = r};
@@ -27,7 +41,7 @@ static void answer(struct wf_registry *r, long status, const unsigned char *body
     if (r->answer_rc == WF_REJECT)
         check_text(r->answer_err.text);
     check_text(r->trouble);
-    if (r->answer_rc == WF_AGAIN && !r->waiting)
+    if (r->answer_rc == WF_AGAIN && !r->waiting && !r->busy)
         abort();
 }
 
@@ -35,6 +49,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     char url[] = "http://registry", *urls[] = {url};
     struct wf_format_conf conf = {.registry = {urls, 1}};
+    struct wf_registry_env env;
     struct wf_registry *r;
 
     if (!loop) {
@@ -42,9 +57,11 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         loop = wf_loop_new(NULL);
         http = wf_http_new(loop, NULL);
     }
-    if (size < 2 || wf_registry_new(&r, &conf, http, loop, NULL) != WF_OK)
+    env = (struct wf_registry_env){.conf = &conf, .http = http, .loop = loop};
+    if (size < 4 || wf_registry_new(&r, &env, NULL) != WF_OK)
         return 0;
-    answer(r, (long)(data[0] << 8 | data[1]) % 1000, data + 2, size - 2);
+    ask_about(r, data + 2);
+    answer(r, (long)(data[0] << 8 | data[1]) % 1000, data + 4, size - 4);
     wf_registry_free(r);
     return 0;
 }

@@ -114,7 +114,7 @@ CONTAINER = {
     "deflate": container(b'"string"', codec=b"deflate"),
 }
 
-# ---- registry: two bytes of status, then the body ----
+# ---- registry: two bytes of status, the step (3: register), whether of a key, then the body ----
 
 REGISTRY = {
     "ok": (200, b'{"id":7}'),
@@ -157,6 +157,6 @@ for name, messages in PGOUTPUT.items():
 for name, data in CONTAINER.items():
     put("container", name, data)
 for name, (status, body) in REGISTRY.items():
-    put("registry", name, struct.pack("!H", status) + body)
+    put("registry", name, struct.pack("!HBB", status, 3, 0) + body)
 for name, data in CHECKPOINT.items():
     put("checkpoint", name, data)

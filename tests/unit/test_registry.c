@@ -12,6 +12,7 @@ static struct stub stub, second;
 static struct wf_loop *loop;
 static struct wf_http *http;
 static struct wf_registry *registry;
+static struct wf_registry_env env;
 static struct wf_format_conf conf;
 static char url[128], second_url[128];
 static char *urls[] = {url, second_url};
@@ -25,7 +26,8 @@ static void make(void)
     http = wf_http_new(loop, &err);
     cr_assert_not_null(http);
     conf.registry = (struct wf_list){urls, 1};
-    cr_assert_eq(wf_registry_new(&registry, &conf, http, loop, &err), WF_OK);
+    env = (struct wf_registry_env){.conf = &conf, .http = http, .loop = loop};
+    cr_assert_eq(wf_registry_new(&registry, &env, &err), WF_OK);
     stream = (struct wf_stream){.topic = "shop.public.orders", .value_schema = VALUE};
     stub_bind(&stub);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d", stub.port);
@@ -43,6 +45,8 @@ static void destroy(void)
 TestSuite(registry, .init = make, .fini = destroy);
 TestSuite(registry_refusal, .init = make, .fini = destroy);
 TestSuite(registry_trouble, .init = make, .fini = destroy);
+TestSuite(registry_new, .init = make, .fini = destroy);
+TestSuite(registry_subject, .init = make, .fini = destroy);
 
 #define SERVE(...)                                                                                 \
     static const struct stub_answer script[] = {__VA_ARGS__};                                      \
@@ -86,11 +90,9 @@ Test(registry, registers_key_and_value_under_the_topics_name)
     cr_expect_eq(stream.key_id, 7);
     cr_expect_eq(stream.value_id, 8);
     cr_expect(stream.resolved);
-    cr_expect(
-        stub_has_line(&stub.got[0], "POST /subjects/shop.public.orders-key/versions HTTP/1.1"),
-        "%s", stub.got[0].head);
-    cr_expect(
-        stub_has_line(&stub.got[1], "POST /subjects/shop.public.orders-value/versions HTTP/1.1"));
+    cr_expect(stub_has_line(&stub.got[0], "POST /subjects/shop.public.orders-key HTTP/1.1"), "%s",
+              stub.got[0].head);
+    cr_expect(stub_has_line(&stub.got[1], "POST /subjects/shop.public.orders-value HTTP/1.1"));
     cr_expect(stub_has_line(&stub.got[0], "Content-Type: application/vnd.schemaregistry.v1+json"));
     cr_expect_str_eq(stub.got[0].body, "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":"
                                        "\\\"Key\\\",\\\"fields\\\":[]}\"}");
@@ -101,7 +103,8 @@ Test(registry, asks_once_per_subject_and_schema)
 {
     struct wf_stream same = stream;
 
-    SERVE({.status = 200, .body = "{\"id\":7}"}, {.status = 200, .body = "{\"id\":8}"});
+    SERVE({.status = 200, .body = "{\"id\":7}"}, {.status = 200, .body = "{\"id\":8}"},
+          {.status = 200, .body = "{\"id\":9}"});
     cr_assert_eq(resolve(), WF_OK);
     cr_assert_eq(wf_registry_resolve(registry, &same, &err), WF_OK, "at once");
     cr_expect_eq(same.value_id, 7);
@@ -122,7 +125,7 @@ Test(registry, takes_a_base_url_with_a_path_and_slashes)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/apis/ccompat/v7//", stub.port);
     cr_assert_eq(resolve(), WF_OK, "%s", err.text);
     cr_expect(stub_has_line(&stub.got[0], "POST /apis/ccompat/v7/subjects/"
-                                          "shop.public.orders-value/versions HTTP/1.1"),
+                                          "shop.public.orders-value HTTP/1.1"),
               "%s", stub.got[0].head);
 }
 
@@ -131,9 +134,9 @@ Test(registry, percent_encodes_the_subject)
     SERVE({.status = 200, .body = "{\"id\":7}"});
     stream.topic = "a/b c?d\xc3\xa9%~_.-Z9";
     cr_assert_eq(resolve(), WF_OK, "%s", err.text);
-    cr_expect(stub_has_line(&stub.got[0], "POST /subjects/a%2Fb%20c%3Fd%C3%A9%25~_.-Z9-value/"
-                                          "versions HTTP/1.1"),
-              "%s", stub.got[0].head);
+    cr_expect(
+        stub_has_line(&stub.got[0], "POST /subjects/a%2Fb%20c%3Fd%C3%A9%25~_.-Z9-value HTTP/1.1"),
+        "%s", stub.got[0].head);
 }
 
 Test(registry, never_cuts_a_subject)
@@ -145,7 +148,7 @@ Test(registry, never_cuts_a_subject)
         topic[i] = '/';
         strcat(line, "%2F");
     }
-    strcat(line, "-value/versions HTTP/1.1");
+    strcat(line, "-value HTTP/1.1");
     stream.topic = topic;
     cr_assert_eq(resolve(), WF_OK, "%s", err.text);
     cr_expect(stub_has_line(&stub.got[0], line), "%s", stub.got[0].head);
@@ -215,6 +218,7 @@ Test(registry_refusal, has_a_code_for_each_kind)
           {.status = 422, .body = ""},
           {.status = 401, .body = "{\"error_code\":40101,\"message\":\"Unauthorized\"}"},
           {.status = 403, .body = "denied"}, {.status = 404, .body = "<html>"},
+          {.status = 404, .body = "<html>"}, {.status = 404, .body = "<html>"},
           {.status = 302, .headers = "Location: http://127.0.0.1:1/\r\n"},
           {.status = 200, .body = "<html>welcome to the login page</html>"},
           {.status = 200, .body = "{\"id\":0}"}, {.status = 200, .body = "{\"id\":2147483648}"},
@@ -227,7 +231,7 @@ Test(registry_refusal, has_a_code_for_each_kind)
     expect_reject("registry_answer", "302");
     for (int i = 0; i < 5; i++)
         expect_reject("registry_answer", "holds no schema id");
-    cr_expect_eq(stub_seen(&stub), 11, "each asked once, no redirect followed");
+    cr_expect_eq(stub_seen(&stub), 13, "each asked once, no redirect followed");
 }
 
 Test(registry_refusal, may_hold_any_byte_and_stays_one_line)
@@ -342,6 +346,225 @@ Test(registry, may_go_while_a_request_is_under_way)
     registry = NULL;
     wf_registry_free(NULL);
     cr_assert_eq(wf_loop_turn(loop, 100000, &err), WF_OK);
+}
+
+/* ---- a new text ---------------------------------------------------------------------------- */
+
+#define NO_SUBJECT {.status = 404, .body = "{\"error_code\":40401,\"message\":\"no subject\"}"}
+#define NO_SCHEMA {.status = 404, .body = "{\"error_code\":40403,\"message\":\"no schema\"}"}
+#define INT_FIELD                                                                                  \
+    "{\"type\":\"record\",\"name\":\"Value\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}"
+#define INT_ANSWER                                                                                 \
+    "{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"Value\\\",\\\"fields\\\":[{\\\"name\\\":"       \
+    "\\\"a\\\",\\\"type\\\":\\\"int\\\"}]}"
+#define WITH_TYPE(type)                                                                            \
+    "{\"type\":\"record\",\"name\":\"Value\",\"fields\":[{\"name\":\"a\",\"type\":\"" type "\"}]}"
+#define HAS_INT {.status = 200, .body = "{\"id\":7,\"version\":1,\"schema\":\"" INT_ANSWER "\"}"}
+
+static void expect_path(unsigned i, const char *line)
+{
+    cr_expect(stub_has_line(&stub.got[i], line), "%u: %s", i, stub.got[i].head);
+}
+
+#define SUBJECT "/subjects/shop.public.orders-value"
+
+Test(registry_new, first_text_of_a_subject_is_registered_at_once)
+{
+    SERVE(NO_SUBJECT, {.status = 200, .body = "{\"id\":7}"});
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.value_id, 7);
+    cr_expect_eq(stub_seen(&stub), 2);
+    expect_path(0, "POST " SUBJECT " HTTP/1.1");
+    expect_path(1, "POST " SUBJECT "/versions HTTP/1.1");
+}
+
+Test(registry_new, text_is_compared_with_the_latest_and_registered)
+{
+    SERVE(NO_SCHEMA, HAS_INT, {.status = 200, .body = "{\"id\":8}"});
+    stream.value_schema = WITH_TYPE("long");
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.value_id, 8);
+    expect_path(1, "GET " SUBJECT "/versions/latest HTTP/1.1");
+    expect_path(2, "POST " SUBJECT "/versions HTTP/1.1");
+}
+
+Test(registry_new, meaning_under_an_old_name_is_refused_before_the_registry_has_it)
+{
+    SERVE(NO_SCHEMA, HAS_INT);
+    stream.value_schema = WITH_TYPE("string");
+    stream.table = "public.orders";
+    expect_reject("semantic_change", "public.orders: a: int becomes string");
+    cr_expect(strstr(err.text, "allow_semantic_change: [\"public.orders\"]"), "%s", err.text);
+    cr_expect(strstr(err.text, ".v2"), "%s", err.text);
+    cr_expect_eq(stub_seen(&stub), 2);
+}
+
+Test(registry_new, meaning_passes_where_it_is_allowed)
+{
+    char pattern[] = "public.*", *patterns[] = {pattern};
+
+    SERVE(NO_SCHEMA, HAS_INT, {.status = 200, .body = "{\"id\":8}"});
+    conf.semantic_free = (struct wf_list){patterns, 1};
+    stream.value_schema = WITH_TYPE("string");
+    stream.table = "public.orders";
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.value_id, 8);
+}
+
+Test(registry_new, incompatible_text_shows_its_difference)
+{
+    SERVE(NO_SCHEMA, HAS_INT,
+          {.status = 409, .body = "{\"error_code\":40901,\"message\":\"MISSING_UNION_BRANCH\"}"});
+    stream.value_schema = WITH_TYPE("long");
+    expect_reject("schema_incompatible",
+                  "MISSING_UNION_BRANCH; against the latest: a: int becomes long");
+}
+
+Test(registry_new, answer_about_another_schema_is_no_answer)
+{
+    SERVE(HAS_INT);
+    expect_reject("registry_answer", "about another schema");
+}
+
+Test(registry_new, id_that_another_schema_has_is_refused)
+{
+    SERVE({.status = 200, .body = "{\"id\":7}"});
+    cr_assert_eq(resolve(), WF_OK);
+    stream.value_schema = INT_FIELD;
+    expect_reject("registry_ids", "id 7");
+}
+
+/* ---- subjects ------------------------------------------------------------------------------ */
+
+Test(registry_subject, may_be_the_records_name)
+{
+    SERVE({.status = 200, .body = "{\"id\":7}"}, {.status = 200, .body = "{\"id\":8}"});
+    conf.subject_mode = WF_SUBJECT_RECORD;
+    stream.value_schema =
+        "{\"type\":\"record\",\"name\":\"Envelope\",\"namespace\":\"s.t\",\"fields\":[]}";
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    expect_path(0, "POST /subjects/s.t.Envelope HTTP/1.1");
+    conf.subject_mode = WF_SUBJECT_TOPIC_RECORD;
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    expect_path(1, "POST /subjects/shop.public.orders-s.t.Envelope HTTP/1.1");
+}
+
+/* ---- what is remembered -------------------------------------------------------------------- */
+
+static char dir[] = "/tmp/walferry-registry-XXXXXX";
+
+/* A registry that knows what earlier ones wrote to the directory. */
+static void restart(void)
+{
+    wf_registry_free(registry);
+    wf_schema_ids_close(env.ids);
+    env.ids = NULL;
+    cr_assert_eq(wf_schema_ids_open(&env.ids, dir, &conf.registry, NULL, &err), WF_OK, "%s",
+                 err.text);
+    cr_assert_eq(wf_registry_new(&registry, &env, &err), WF_OK);
+    stream.resolved = false;
+    stream.key_id = stream.value_id = 0;
+}
+
+static void remembering(void)
+{
+    cr_assert_not_null(mkdtemp(dir));
+    make();
+    restart();
+}
+
+static void forgetting(void)
+{
+    char path[100];
+
+    destroy();
+    wf_schema_ids_close(env.ids);
+    snprintf(path, sizeof(path), "%s/schemas", dir);
+    unlink(path);
+    rmdir(dir);
+}
+
+TestSuite(registry_restart, .init = remembering, .fini = forgetting);
+
+#define VALUE_ANSWER "{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"Value\\\",\\\"fields\\\":[]}"
+#define KEY_ANSWER "{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"Key\\\",\\\"fields\\\":[]}"
+
+Test(registry_restart, verifies_a_remembered_id)
+{
+    SERVE({.status = 200, .body = "{\"id\":7}"},
+          {.status = 200, .body = "{\"schema\":\"" VALUE_ANSWER "\"}"});
+    cr_assert_eq(resolve(), WF_OK);
+    restart();
+    cr_assert_eq(resolve(), WF_OK);
+    cr_expect_eq(stream.value_id, 7);
+    expect_path(1, "GET /schemas/ids/7 HTTP/1.1");
+    cr_expect_eq(stub_seen(&stub), 2);
+}
+
+Test(registry_restart, needs_no_registry_for_known_schemas)
+{
+    SERVE({.status = 200, .body = "{\"id\":7}"}, {.status = 503});
+    stream.key_schema = NULL;
+    cr_assert_eq(resolve(), WF_OK);
+    restart();
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.value_id, 7);
+    stub_stop(&stub); /* nobody listens */
+    restart();
+    cr_assert_eq(resolve_within(1000), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.value_id, 7);
+    stream.value_schema = INT_FIELD;
+    cr_expect_eq(resolve_within(50), WF_AGAIN, "a new schema waits");
+}
+
+Test(registry_restart, registers_again_what_the_registry_lost)
+{
+    SERVE({.status = 200, .body = "{\"id\":7}"}, NO_SCHEMA, NO_SUBJECT,
+          {.status = 200, .body = "{\"id\":1}"});
+    cr_assert_eq(resolve(), WF_OK);
+    restart();
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.value_id, 1);
+}
+
+Test(registry_restart, compares_with_its_own_last_text)
+{
+    SERVE({.status = 200, .body = "{\"id\":7}"}, NO_SUBJECT);
+    stream.value_schema = INT_FIELD;
+    cr_assert_eq(resolve(), WF_OK);
+    restart();
+    stream.value_schema = WITH_TYPE("string");
+    expect_reject("semantic_change", "a: int becomes string");
+}
+
+/* Another copy of the registry numbers differently, and has the old number, too. */
+Test(registry_restart, pins_a_keys_id)
+{
+    SERVE({.status = 200, .body = "{\"id\":6}"}, {.status = 200, .body = "{\"id\":7}"},
+          {.status = 200, .body = "{\"id\":60}"},
+          {.status = 200, .body = "{\"schema\":\"" KEY_ANSWER "\"}"},
+          {.status = 200, .body = "{\"id\":70}"});
+    stream.key_schema = KEY;
+    cr_assert_eq(resolve(), WF_OK);
+    snprintf(url, sizeof(url), "http://localhost:%d", stub.port);
+    restart();
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.key_id, 6);
+    cr_expect_eq(stream.value_id, 70, "a value's id is not pinned");
+    expect_path(3, "GET /schemas/ids/6 HTTP/1.1");
+}
+
+Test(registry_restart, lets_go_of_a_keys_id_that_is_gone)
+{
+    SERVE({.status = 200, .body = "{\"id\":6}"}, {.status = 200, .body = "{\"id\":7}"},
+          {.status = 200, .body = "{\"id\":60}"}, NO_SCHEMA,
+          {.status = 200, .body = "{\"id\":70}"});
+    stream.key_schema = KEY;
+    cr_assert_eq(resolve(), WF_OK);
+    snprintf(url, sizeof(url), "http://localhost:%d", stub.port);
+    restart();
+    cr_assert_eq(resolve(), WF_OK, "%s", err.text);
+    cr_expect_eq(stream.key_id, 60);
 }
 
 /* ---- the command line's calls ------------------------------------------------------------- */
