@@ -382,7 +382,7 @@ def test_an_outage_at_start_does_not_stop_known_tables(postgres, run_dir, kafka)
         assert records[0].value[:5] == records[1].value[:5] and records[0].key[:5] == records[1].key[:5]
 
 
-def test_a_restart_registers_nothing_anew_and_a_lost_id_is_told(postgres, run_dir, kafka):
+def test_a_keys_id_that_another_registry_does_not_have_is_told(postgres, run_dir, kafka):
     db = database(postgres, "create table t (id int primary key, v text)")
     with Registry(run_dir) as first, Registry(run_dir) as second:
         second.register("something-else", '"string"')
@@ -400,8 +400,8 @@ def test_a_restart_registers_nothing_anew_and_a_lost_id_is_told(postgres, run_di
         assert Decoder(first)(old.value)["after"]["v"] == "x" and Decoder(second)(new.value)["after"]["v"] == "y"
 
 
-def test_a_key_keeps_its_id_in_a_copy_that_numbers_differently(postgres, run_dir, kafka):
-    """The copy knows the old number for the same text, and answers another one."""
+def test_a_key_keeps_its_id_under_another_address_of_the_registry(postgres, run_dir, kafka):
+    """It answers the same number; one that answers another is in the unit tests, a stub's."""
     db = database(postgres, "create table t (id int primary key, v text)")
     with Registry(run_dir) as own:
         ferry = kafka_ferry(run_dir, postgres, db, kafka, own).streaming()

@@ -26,6 +26,7 @@ static void ask_about(struct wf_registry *r, const unsigned char *data)
     r->step = (enum step)(data[0] % 5);
     r->key = data[1] & 1;
     r->remembered = r->step == STEP_VERIFY || r->step == STEP_PIN ? 7 : 0;
+    r->answer_id = r->step == STEP_PIN ? 8 : 0; /* what was answered before */
 }
 
 static void answer(struct wf_registry *r, long status, const unsigned char *body, size_t len)
