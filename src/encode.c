@@ -481,7 +481,11 @@ enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t no
             count_by_table(e, c);
         return rc;
     }
-    if (rc == WF_AGAIN) { /* the plan was relaxed */
+    if (rc == WF_AGAIN && c->rel->stale) {
+        c->rel->plan_free(c->rel->plan);
+        c->rel->plan = NULL;
+        c->rel->stale = false;
+    } else if (rc == WF_AGAIN) { /* the plan was relaxed */
         rc = attach_stream(e, c->rel->plan, c->rel, err);
         return rc == WF_OK ? WF_AGAIN : rc;
     }

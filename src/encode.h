@@ -67,7 +67,8 @@ void wf_encoder_unready(struct wf_encoder *e);
  * @now_us: wall clock for the envelope's ts_ms/ts_us
  *
  * No allocation in steady state. Return: WF_OK (out->n may be 0); WF_AGAIN: the table's schema had
- * to be widened (a NULL from before a SET NOT NULL), prepare wf_encoder_streams() and call again;
+ * to be changed (a NULL from before a SET NOT NULL, a new enum label), prepare plan and streams and
+ * call again;
  * WF_REJECT naming table, column and cure; never row values.
  */
 enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t now_us,

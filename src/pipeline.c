@@ -60,6 +60,7 @@ struct wf_pipeline {
     struct wf_events events;
     uint32_t published; /* of events */
     enum { EMPTY, DECODED, ENCODED, PUBLISHED } stage;
+    bool again; /* the change only waits for its next turn */
 
     uint64_t tag;       /* of the open transaction */
     bool skipping;      /* the open transaction is at or before the start point */
@@ -89,6 +90,7 @@ static enum wf_rc take_heartbeat(struct wf_pipeline *p);
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err); /* source, decoder,
                                                                              transform */
 static bool is_boundary(const struct wf_pipeline *p);
+static enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
 static void end_trouble(struct wf_pipeline *p);
@@ -105,16 +107,9 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
         return rc;
     if (is_boundary(p))
         return take_boundary(p, err);
-    if (p->stage == DECODED) {
-        rc = wf_shapes_ready(p->shapes, &p->change, p->sink_ops, p->sink, err);
-        if (rc == WF_OK)
-            rc = wf_encode(p->encoder, &p->change, p->now_us, &p->events, err);
-        if (rc != WF_OK)
-            return rc;
-        p->stage = ENCODED;
-        p->published = 0;
-    }
-    return publish(p, err);
+    if (p->stage == DECODED)
+        rc = encode(p, err);
+    return rc == WF_OK ? publish(p, err) : rc;
 }
 
 /* Disk first, then the slot, which frees that WAL. */
@@ -238,6 +233,24 @@ static bool is_boundary(const struct wf_pipeline *p)
         return false;
     return p->change.kind == WF_CHANGE_BEGIN || p->skipping || p->stage == PUBLISHED ||
            !wf_encoder_ends(p->encoder);
+}
+
+/* Shape first, then bytes. A value may show that the shape has changed meanwhile: the next turn, at
+ * once, makes it anew. */
+static inline enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = wf_shapes_ready(p->shapes, &p->change, p->sink_ops, p->sink, err);
+
+    if (rc != WF_OK)
+        return rc;
+    rc = wf_encode(p->encoder, &p->change, p->now_us, &p->events, err);
+    if (rc != WF_OK) {
+        p->again = rc == WF_AGAIN;
+        return rc;
+    }
+    p->stage = ENCODED;
+    p->published = 0;
+    return WF_OK;
 }
 
 /* After a crash of the server its slot may lie before our start point, and then transactions come
@@ -419,6 +432,7 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     enum wf_rc rc = WF_OK;
 
     p->rows = 0;
+    p->again = false;
     p->now_us = wf_wall_us();
     if (retry_due)
         rc = follow_lock(p, err);
@@ -521,7 +535,7 @@ enum wf_rc wf_pipeline_run(struct wf_pipeline *p, volatile sig_atomic_t *stop, s
     if (p->config->format.heartbeat_ms)
         beat(p);
     while (rc == WF_OK && !*stop && !is_through(p)) {
-        rc = wf_loop_turn(p->loop, p->rows ? 0 : IDLE_WAIT_US, err);
+        rc = wf_loop_turn(p->loop, p->rows || p->again ? 0 : IDLE_WAIT_US, err);
         if (rc == WF_OK)
             rc = round_of(p, true, err);
         leave_when_stalled(p);

@@ -562,8 +562,7 @@ static enum wf_rc resolve_one(struct wf_registry *r, const struct wf_stream *str
     char subject[WF_SUBJECT_MAX];
     const struct known *k;
     bool asked;
-    enum wf_rc rc = wf_registry_subject(
-        r->conf, stream->topic, key ? stream->key_schema : stream->value_schema, key, subject, err);
+    enum wf_rc rc = wf_registry_subject(r->conf, stream->topic, schema, key, subject, err);
 
     if (rc != WF_OK)
         return rc;

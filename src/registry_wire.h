@@ -8,8 +8,9 @@
 #include "err.h"
 
 #define WF_SUBJECT_MAX 2048
-#define WF_REGISTRY_PATH_MAX (3 * WF_SUBJECT_MAX + 64) /* an escaped subject and words around it   \
-                                                        */
+#define WF_REGISTRY_PATH_MAX                                                                       \
+    (3 * WF_SUBJECT_MAX + 64) /* an escaped subject and words around it                            \
+                               */
 #define WF_REGISTRY_URL_MAX (WF_REGISTRY_PATH_MAX + 2048)
 
 /* Content-Type and Accept (registry.md, section 2). NULL-terminated. */

@@ -25,8 +25,10 @@ struct wf_relation {
     char identity; /* d, n, f, i: pg_class.relreplident */
     uint16_t ncols;
     struct wf_relcol *cols;
-    int8_t selected; /* the transform's: 0 = not asked yet, 1 = wanted, -1 = filtered out */
-    void *plan;      /* the encoder's, freed with the relation through plan_free */
+    uint64_t relabelled; /* LSN of the last change with an enum label that the plan did not know */
+    bool stale;          /* the plan has to be made anew */
+    int8_t selected;     /* the transform's: 0 = not asked yet, 1 = wanted, -1 = filtered out */
+    void *plan;          /* the encoder's, freed with the relation through plan_free */
     void (*plan_free)(void *plan);
 };
 

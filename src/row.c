@@ -54,6 +54,18 @@ static const char *const why_codes[] = {
     [WF_CONV_SPECIAL] = "value_special",   [WF_CONV_SHAPE] = "array_shape",
     [WF_CONV_ENCODING] = "value_encoding", [WF_CONV_NULL] = "value_null"};
 
+/* ALTER TYPE ... ADD VALUE sends no Relation message: a label that the plan does not know makes a
+ * new plan, once for a change. One that the catalog does not know either was renamed since. */
+static enum wf_rc relabel(const struct wf_change *c, struct wf_plan_col *pc)
+{
+    if (c->rel->relabelled == c->lsn)
+        wf_type_trust_labels(&pc->type);
+    else
+        c->rel->stale = true;
+    c->rel->relabelled = c->lsn;
+    return WF_AGAIN;
+}
+
 /* A value that cannot be written: stop, or null with a warning when the user chose that. */
 static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan *plan, uint16_t col,
                                enum wf_conv_why why, struct wf_buf *out, struct wf_err *err)
@@ -61,6 +73,8 @@ static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan *
     struct wf_plan_col *pc = &((struct wf_plan *)c->rel->plan)->cols[col];
     struct wf_buf name;
 
+    if (why == WF_CONV_LABEL)
+        return relabel(c, pc);
     wf_buf_init(&name, 1024);
     put_row_name(&name, c);
     if (!plan->failed_to_null || !pc->nullable || why == WF_CONV_BAD) {

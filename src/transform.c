@@ -10,7 +10,8 @@ static bool wants_relation(const struct wf_source_conf *conf, struct wf_relation
     return rel->selected > 0;
 }
 
-bool wf_transform_wants(const struct wf_config *config, struct wf_change *c)
+/* What is not settled by the relation alone. */
+static bool wants(const struct wf_config *config, struct wf_change *c)
 {
     const struct wf_source_conf *conf = &config->source;
     uint32_t kept = 0;
@@ -18,7 +19,7 @@ bool wf_transform_wants(const struct wf_config *config, struct wf_change *c)
     if (c->rel && !wants_relation(conf, c->rel))
         return false;
     if (c->kind != WF_CHANGE_TRUNCATE)
-        return !conf->skipped_operations.n || !wf_select_skips(conf, c->kind, false);
+        return !wf_select_skips(conf, c->kind, false);
     if (wf_select_skips(conf, c->kind, wf_profile_rules(&config->format)->truncate_in_topic))
         return false;
     for (uint32_t i = 0; i < c->truncate.nrels; i++) {
@@ -27,4 +28,11 @@ bool wf_transform_wants(const struct wf_config *config, struct wf_change *c)
     }
     c->truncate.nrels = kept;
     return kept > 0;
+}
+
+bool wf_transform_wants(const struct wf_config *config, struct wf_change *c)
+{
+    if (c->rel && c->rel->selected > 0 && !config->source.skipped_operations.n)
+        return true;
+    return wants(config, c);
 }

@@ -274,6 +274,16 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
     return wf_array_as_text(&in) ? WF_RESOLVED : verdict(t, in.modes);
 }
 
+void wf_type_trust_labels(struct wf_coltype *t)
+{
+    if (t->conv == wf_conv_enum)
+        t->conv = wf_conv_text;
+    if (t->checked == wf_conv_enum)
+        t->checked = wf_conv_text;
+    for (uint16_t i = 0; i < t->nsub; i++)
+        wf_type_trust_labels(&t->sub[i]);
+}
+
 static WF_CONV(conv_checked)
 {
     if (!wf_is_utf8(s, n))

@@ -19,6 +19,7 @@ enum wf_conv_why {
     WF_CONV_SPECIAL,  /* NaN or infinity where the Avro type has none */
     WF_CONV_SHAPE,    /* an array of more than one dimension */
     WF_CONV_ENCODING, /* bytes that are no UTF-8 */
+    WF_CONV_LABEL,    /* an enum's label that the schema does not know yet */
     WF_CONV_NULL, /* a NULL among elements that have none, or an array the schema has no room for */
 };
 
@@ -127,6 +128,7 @@ struct wf_coltype {
     char source_length[12], source_scale[12];
     struct wf_coltype *sub; /* element or fields; owned */
     uint16_t nsub;
+    const char *labels;             /* an enum's, joined by ',' */
     bool optional;                  /* nullable in the schema even where the column is NOT NULL */
     struct wf_schema_field *fields; /* a composite's, storage of avro.fields; owned */
     char *names;                    /* and of their names; owned */
@@ -150,6 +152,8 @@ enum wf_resolved wf_type_resolve(struct wf_coltype *t, const struct wf_type_in *
 void wf_type_free(struct wf_coltype *t);
 /* The type as a key's schema has it: keys do not tell the column's PostgreSQL type. */
 struct wf_avro_type wf_type_in_key(const struct wf_coltype *t);
+/* From now on every label of an enum is taken. */
+void wf_type_trust_labels(struct wf_coltype *t);
 /* From now on texts that are no UTF-8 are refused with WF_CONV_ENCODING. */
 void wf_type_check_utf8(struct wf_coltype *t);
 

@@ -275,7 +275,8 @@ static uint32_t per_byte(const struct wf_coltype *e)
 {
     uint32_t n;
 
-    if (e->conv == wf_conv_text || e->conv == wf_conv_bytea || e->conv == wf_conv_uuid)
+    if (e->conv == wf_conv_text || e->conv == wf_conv_enum || e->conv == wf_conv_bytea ||
+        e->conv == wf_conv_uuid)
         n = 2; /* "a," to branch, length, a */
     else if (e->conv == wf_conv_variable_decimal)
         n = 4; /* "0," to branch, scale, length, 0 */

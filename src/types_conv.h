@@ -11,6 +11,7 @@
 /* types_text.c */
 WF_CONV(wf_conv_nothing); /* of a column that is left out */
 WF_CONV(wf_conv_text);
+WF_CONV(wf_conv_enum);
 WF_CONV(wf_conv_bytea);
 WF_CONV(wf_conv_bytea_text);
 WF_CONV(wf_conv_raw_text);

@@ -182,6 +182,8 @@ WF_FORM(wf_form_bits)
 WF_FORM(wf_form_enum)
 {
     wf_avro_param_add(&t->avro, "allowed", in->enum_labels);
+    t->labels = in->enum_labels;
+    t->conv = wf_conv_enum;
 }
 
 /* Types Debezium leaves out; where it is told to keep them it shows the bytes of their text. */

@@ -19,6 +19,25 @@ WF_CONV(wf_conv_text)
     return wf_put_bytes(p, s, n);
 }
 
+/* Whether @s is one of the labels joined by ','; a label may hold commas itself. */
+static bool is_label(const char *labels, const char *s, size_t n)
+{
+    for (const char *at = labels;; at++) {
+        if (!strncmp(at, s, n) && (at[n] == ',' || !at[n]))
+            return true;
+        at = strchr(at, ',');
+        if (!at)
+            return false;
+    }
+}
+
+WF_CONV(wf_conv_enum)
+{
+    if (!is_label(t->labels, s, n))
+        return wf_conv_fail(why, WF_CONV_LABEL);
+    return wf_put_bytes(p, s, n);
+}
+
 /* Value of a hex digit plus one, 0 for anything else. */
 static const unsigned char hex_table[256] = {
     ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import re
+import time
 from decimal import Decimal
 
 import fastavro
@@ -218,3 +220,32 @@ def test_schema_shows_what_registering_would_do(postgres, run_dir, kafka, regist
     assert done.returncode == 1 and "public.nosuch" in done.stderr
     done = ferry.run_verb("schema", "--profile", "dbz", str(ferry.yaml), "public.t")
     assert done.returncode == 78 and "debezium-strict" in done.stderr
+
+
+def test_a_label_added_to_an_enum_is_in_the_schema_of_its_first_row(postgres, run_dir):
+    """ALTER TYPE ... ADD VALUE sends no Relation message, and nobody waits a second for it."""
+    db = database(postgres, "create type mood as enum ('a', 'b'); create table t (id int primary key, m mood, l mood[])")
+    ferry = Ferry(run_dir, postgres, db).streaming()
+    postgres.sql("insert into t values (1, 'a', '{a}')", dbname=db)
+    ferry.caught_up()
+    postgres.sql("alter type mood add value 'new' before 'b'", dbname=db)
+    started = time.monotonic()
+    postgres.sql("insert into t values (2, 'new', null)", dbname=db)
+    postgres.sql("insert into t values (3, null, '{b,new}')", dbname=db)
+    ferry.caught_up()
+    assert time.monotonic() - started < 2
+    postgres.sql("alter type mood add value 'late'", dbname=db)
+    postgres.sql("insert into t values (4, null, '{late}')", dbname=db)
+    postgres.sql("alter type mood rename value 'late' to 'later'", dbname=db)
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    seen = []
+    for path in ferry.files(ferry.topic("t")):
+        with open(path, "rb") as file:
+            reader = fastavro.reader(file)
+            text = json.dumps(reader.writer_schema)
+            allowed = re.search(r'"allowed": "([^"]*)"', text.split('"m"')[1])
+            assert allowed
+            seen += [(r["after"]["id"], allowed.group(1)) for r in reader]
+    assert seen[:3] == [(1, "a,b"), (2, "a,new,b"), (3, "a,new,b")]
+    assert seen[3][1] in ("a,new,b,late", "a,new,b,later"), "the catalog may be ahead"

@@ -711,3 +711,44 @@ Test(encode_streams, another_shape_is_another_stream_and_the_old_one_is_found_ag
     cr_expect_eq(((struct wf_plan *)k.rel.plan)->stream, first);
     kit_close(&k);
 }
+
+/* ---- enum labels ---- */
+
+static const struct kit_col mood_cols[] = {
+    {.name = "id", .oid = 23, .key = true, .required = true},
+    {.name = "mood", .oid = 70001, .labels = "sad,very, happy,ok", .type_name = "mood"}};
+
+/* ALTER TYPE ... ADD VALUE sends no Relation message. */
+Test(encode_enum, a_label_that_the_plan_does_not_know_asks_for_a_new_plan)
+{
+    static const char *const known[] = {"1", "very, happy"}, *const grown[] = {"2", "new"};
+    struct kit k;
+
+    kit_open(&k);
+    cr_assert_eq(kit_table(&k, "public", "t", 'd', mood_cols, 2, "a"), WF_OK);
+    cr_assert_eq(kit_insert(&k, known), WF_OK, "%s", k.err.text);
+    cr_assert_eq(kit_insert(&k, grown), WF_AGAIN);
+    cr_assert_null(k.rel.plan, "the catalog is asked again");
+    k.catcols[1].enum_labels = "sad,new,very, happy,ok";
+    cr_assert_eq(wf_encoder_plan(k.encoder, &k.rel, &k.cat, &k.err), WF_OK);
+    cr_assert_eq(kit_insert(&k, grown), WF_OK, "%s", k.err.text);
+    cr_expect(
+        strstr(k.events.ev[0].stream->value_schema, "\"allowed\":\"sad,new,very, happy,ok\""));
+    kit_close(&k);
+}
+
+/* A label that was renamed since stands in older rows: the catalog will never know it. */
+Test(encode_enum, a_label_that_the_catalog_does_not_know_either_is_taken_as_it_is)
+{
+    static const char *const old[] = {"2", "gone"};
+    struct kit k;
+
+    kit_open(&k);
+    cr_assert_eq(kit_table(&k, "public", "t", 'd', mood_cols, 2, "a"), WF_OK);
+    cr_assert_eq(kit_insert(&k, old), WF_AGAIN);
+    cr_assert_eq(wf_encoder_plan(k.encoder, &k.rel, &k.cat, &k.err), WF_OK);
+    cr_assert_eq(kit_insert(&k, old), WF_AGAIN, "the column trusts from now on");
+    cr_assert_eq(kit_insert(&k, old), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"mood\":\"gone\""));
+    kit_close(&k);
+}

@@ -245,6 +245,12 @@ static void gen_text(struct value *v)
     set_string(v, v->text);
 }
 
+static void gen_label(struct value *v)
+{
+    add(v->text, "%s", rnd() & 1 ? "a" : "b");
+    set_string(v, v->text);
+}
+
 static void gen_bytea(struct value *v)
 {
     v->len = rnd() % 40;
@@ -467,7 +473,7 @@ static const struct {
     {{.name = "ct", .oid = 70000, .type_name = "citext"}, gen_text, BYTES},
     {{.name = "j", .oid = 3802}, gen_text, BYTES},
     {{.name = "x", .oid = 142}, gen_text, BYTES},
-    {{.name = "e", .oid = 70001, .labels = "a,b"}, gen_text, BYTES},
+    {{.name = "e", .oid = 70001, .labels = "a,b"}, gen_label, BYTES},
     {{.name = "u", .oid = 2950}, gen_uuid, BYTES},
     {{.name = "by", .oid = 17, .required = true}, gen_bytea, BYTES},
     {{.name = "vb", .oid = 1562}, gen_bits, BYTES},
