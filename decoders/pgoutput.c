@@ -436,6 +436,14 @@ static void message(struct wf_reader *r, struct wf_change *out)
     out->message.content = wf_read_bytes(r, out->message.len, "message content");
 }
 
+/* ---- options --------------------------------------------------------------------------------- */
+
+static void options(const struct wf_start *start, struct wf_buf *out)
+{
+    wf_buf_printf(out, "proto_version '1', publication_names %s%s", start->publication,
+                  start->server_version >= 140000 ? ", messages 'true'" : "");
+}
+
 /* ---- contract -------------------------------------------------------------------------------- */
 
 static enum wf_rc dispatch(struct wf_decoder *d, struct wf_reader *r, struct wf_change *out,
@@ -521,6 +529,8 @@ static void close(struct wf_decoder *d)
 const struct wf_decoder_ops wf_decoder_pgoutput = {
     .name = "pgoutput",
     .help = "PostgreSQL's own output plugin, in every server",
+    .needs_publication = true,
+    .options = options,
     .open = open,
     .decode = decode,
     .reset = reset,

@@ -133,6 +133,25 @@ static enum wf_rc relax(const struct wf_change *c, struct wf_plan_col *pc)
     return WF_AGAIN;
 }
 
+/* The value may have been NaN or infinity, which the plugin writes as it writes NULL. */
+static enum wf_rc put_unsure(const struct wf_change *c, const struct wf_plan *plan,
+                             struct wf_plan_col *pc, struct wf_buf *out, struct wf_err *err)
+{
+    if (!plan->failed_to_null || !pc->nullable)
+        return wf_err_set(err, WF_REJECT, "value_unsure",
+                          "column %s.%s.%s: a null that may stand for NaN or infinity; hint: "
+                          "wal2json 2.6 or later, source.decoder: pgoutput, or "
+                          "format.event_converting_failure_handling_mode: warn",
+                          c->rel->schema, c->rel->name, pc->name);
+    if (!pc->warned)
+        wf_log(WF_LOG_WARN, "value_lost", NULL,
+               "column %s.%s.%s: NaN and infinity, if there are any, are written as null",
+               c->rel->schema, c->rel->name, pc->name);
+    pc->warned = true;
+    wf_buf_byte(out, pc->null_branch);
+    return check_room(c, out, err);
+}
+
 /* Everything but a plain text value. */
 static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c, uint16_t i,
                                                       uint8_t kind, struct wf_buf *out,
@@ -145,6 +164,8 @@ static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c,
         return WF_OK;
     if (kind == WF_COL_UNCHANGED)
         return put_unsent(c, i, out, err);
+    if (kind == WF_COL_UNSURE)
+        return put_unsure(c, plan, pc, out, err);
     if (kind != WF_COL_NULL)
         return wf_err_set(err, WF_REJECT, "value_binary",
                           "column %s.%s.%s: a value in binary form; hint: this version reads the "

@@ -76,6 +76,8 @@ void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why)
 enum wf_source_state wf_source_state(const struct wf_source *s);
 /* What the last check saw; valid once a connection was made. */
 const struct wf_server *wf_source_server(const struct wf_source *s);
+/* Of the decoder's options, as the connection began with them. */
+int wf_source_variant(const struct wf_source *s);
 /* The checkpoint the stream started from. */
 const struct wf_checkpoint *wf_source_start_point(const struct wf_source *s);
 
