@@ -172,6 +172,8 @@ static enum wf_rc shape(struct wf_decoder *d, struct wf_w2j_table **out, const c
 {
     const struct wf_w2j_record *rec = &d->record;
     struct wf_w2j_table *t = wf_w2j_table(d->tables, rec->schema, rec->table);
+    const struct wf_w2j_fitting over = {t,         rec, d->txn.final_lsn, d->new_row, d->old_row,
+                                        put_value, d};
     char *room = d->reader.room;
     enum wf_w2j_fit fit;
 
@@ -180,7 +182,7 @@ static enum wf_rc shape(struct wf_decoder *d, struct wf_w2j_table **out, const c
     *out = t;
     if (d->told && t == d->asked && !wf_w2j_reshape(d->tables, t, rec, d->txn.final_lsn))
         return no_memory(err);
-    fit = wf_w2j_fit(t, rec, d->new_row, d->old_row, put_value, d);
+    fit = wf_w2j_fit(&over);
     if (d->told) {
         d->told = false;
         if (fit == WF_W2J_DIFFERS)

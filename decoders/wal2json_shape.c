@@ -219,17 +219,17 @@ static bool same_column(const struct wf_w2j_table *t, uint16_t i, const struct w
            is(f->name, col->name) && same(f->type, t->cols[i].type);
 }
 
-struct fitting {
-    const struct wf_w2j_table *t;
-    void (*put)(void *arg, struct wf_col *col, const struct wf_w2j_field *field);
-    void *arg;
-};
+static bool is_gone(const struct wf_w2j_table *t, uint16_t i, uint64_t final_lsn)
+{
+    return !t->cols[i].varlena || (t->cols[i].dropped && final_lsn > t->live->lsn);
+}
 
 /* "columns" over the shape, both in the order of attnum. */
-static enum wf_w2j_fit fit_new(const struct fitting *fit, const struct wf_w2j_record *rec,
-                               struct wf_col *row)
+static enum wf_w2j_fit fit_new(const struct wf_w2j_fitting *fit)
 {
-    const struct wf_w2j_table *t = fit->t;
+    const struct wf_w2j_table *t = fit->table;
+    const struct wf_w2j_record *rec = fit->rec;
+    struct wf_col *row = fit->new_row;
     uint16_t ncols = t->rel->ncols, i = 0;
     bool whole = rec->action == 'I', full = t->rel->identity == 'f', doubt = false;
 
@@ -237,7 +237,7 @@ static enum wf_w2j_fit fit_new(const struct fitting *fit, const struct wf_w2j_re
         const struct wf_w2j_field *f = k < rec->columns.n ? &rec->columns.at[k] : NULL;
 
         for (; i < ncols && (!f || t->cols[i].attnum < f->position); i++) {
-            if (whole || !t->cols[i].varlena)
+            if (whole || is_gone(t, i, fit->final_lsn))
                 return WF_W2J_DIFFERS;
             row[i] = (struct wf_col){.kind = WF_COL_UNCHANGED};
             doubt |= !full; /* under FULL the old row proves that the column is there */
@@ -252,9 +252,11 @@ static enum wf_w2j_fit fit_new(const struct fitting *fit, const struct wf_w2j_re
 }
 
 /* "identity" over the columns of the replica identity. */
-static bool fit_old(const struct fitting *fit, const struct wf_w2j_record *rec, struct wf_col *row)
+static bool fit_old(const struct wf_w2j_fitting *fit)
 {
-    const struct wf_relation *rel = fit->t->rel;
+    const struct wf_relation *rel = fit->table->rel;
+    const struct wf_w2j_record *rec = fit->rec;
+    struct wf_col *row = fit->old_row;
     uint16_t k = 0;
 
     for (uint16_t i = 0; i < rel->ncols; i++) {
@@ -283,20 +285,17 @@ static bool fit_pk(const struct wf_w2j_table *t, const struct wf_w2j_record *rec
     return k == rec->pk.n;
 }
 
-enum wf_w2j_fit
-wf_w2j_fit(const struct wf_w2j_table *t, const struct wf_w2j_record *rec, struct wf_col *new_row,
-           struct wf_col *old_row,
-           void (*put)(void *arg, struct wf_col *col, const struct wf_w2j_field *field), void *arg)
+enum wf_w2j_fit wf_w2j_fit(const struct wf_w2j_fitting *f)
 {
-    const struct fitting fit = {t, put, arg};
+    char action = f->rec->action;
 
-    if (!t->rel)
+    if (!f->table->rel)
         return WF_W2J_DIFFERS;
-    if (rec->action == 'T')
+    if (action == 'T')
         return WF_W2J_FITS;
-    if (!fit_pk(t, rec) || (rec->action != 'I' && !fit_old(&fit, rec, old_row)))
+    if (!fit_pk(f->table, f->rec) || (action != 'I' && !fit_old(f)))
         return WF_W2J_DIFFERS;
-    return rec->action == 'D' ? WF_W2J_FITS : fit_new(&fit, rec, new_row);
+    return action == 'D' ? WF_W2J_FITS : fit_new(f);
 }
 
 /* ---- piecing together: where columns come from ------------------------------------------- */
@@ -439,20 +438,10 @@ static void add(struct wf_w2j_tables *s, struct candidate c)
 
 /* ---- piecing together: which columns ----------------------------------------------------- */
 
-/* An UPDATE without identity FULL leaves TOASTed values out, so a column that is missing is either
- * unchanged or gone. Gone: of a fixed width; or called dropped by the catalog as of a position
- * before this transaction's end. In doubt it stays: an event may say "unchanged" about a column
- * that is no more, it must not leave one out that is there. */
-static bool is_kept(const struct wf_w2j_table *t, uint16_t i, uint64_t final_lsn)
+/* Whether the catalog calls a column dropped that was there once. */
+static bool is_dropped(const struct wf_table *live, uint16_t attnum)
 {
-    const struct wf_table *live = t->live;
-    uint16_t attnum = t->cols[i].attnum;
-
-    if (!t->cols[i].varlena)
-        return false;
-    if (!live || !live->oid || final_lsn <= live->lsn || attnum > live->natts)
-        return true;
-    return live_attnum(live, attnum) != NULL;
+    return live && live->oid && attnum <= live->natts && !live_attnum(live, attnum);
 }
 
 /* A column that only the catalog knows: one of variable length may be there, unsent. */
@@ -468,6 +457,10 @@ static bool has_name(const struct wf_w2j_record *rec, struct wf_w2j_text name)
     return field_named(&rec->columns, name) != NULL;
 }
 
+/* An UPDATE without identity FULL leaves TOASTed values out, so a column that is missing is either
+ * unchanged or gone. Gone: of a fixed width; or called dropped by the catalog as of a position
+ * before this transaction's end. In doubt it stays: an event may say "unchanged" about a column
+ * that is no more, it must not leave one out that is there. */
 static void merge_update(struct wf_w2j_tables *s, const struct wf_w2j_table *t,
                          const struct wf_w2j_record *rec, uint64_t final_lsn)
 {
@@ -484,7 +477,7 @@ static void merge_update(struct wf_w2j_tables *s, const struct wf_w2j_table *t,
         }
         live = live_attnum(t->live, attnum);
         if (k < ncols && t->cols[k].attnum == attnum) {
-            if (is_kept(t, k, final_lsn) && !has_name(rec, text_of(t->rel->cols[k].name)))
+            if (!is_gone(t, k, final_lsn) && !has_name(rec, text_of(t->rel->cols[k].name)))
                 add(s, from_known(t, k));
         } else if (live && is_presumed(t, live) && !has_name(rec, text_of(live->name))) {
             add(s, from_live(live));
@@ -694,6 +687,7 @@ static struct wf_relation *make_relation(const struct wf_w2j_tables *s,
         (*cols)[i] = (struct wf_w2j_col){.type = {keep(&text, c->type), c->type.n},
                                          .attnum = c->attnum,
                                          .varlena = c->varlena,
+                                         .dropped = is_dropped(t->live, c->attnum),
                                          .pk = c->pk,
                                          .not_null = c->not_null};
     }
@@ -722,11 +716,15 @@ static void collect(struct wf_w2j_tables *s, const struct wf_w2j_table *t,
 bool wf_w2j_reshape(struct wf_w2j_tables *s, struct wf_w2j_table *t,
                     const struct wf_w2j_record *rec, uint64_t final_lsn)
 {
-    bool full = rec->identity.present && is_full(t, rec);
-    char identity = identity_of(t, rec, full);
     struct wf_relation *rel;
     struct wf_w2j_col *cols = NULL;
+    char identity;
+    bool full;
 
+    for (uint16_t i = 0; t->rel && i < t->rel->ncols; i++)
+        t->cols[i].dropped = is_dropped(t->live, t->cols[i].attnum);
+    full = rec->identity.present && is_full(t, rec);
+    identity = identity_of(t, rec, full);
     collect(s, t, rec, final_lsn, full);
     add_missing(s, t, &rec->identity);
     add_missing(s, t, &rec->pk);

@@ -10,6 +10,7 @@ struct wf_w2j_col {
     uint16_t attnum;
     bool varlena; /* its values can be TOASTed, so an UPDATE may leave it out */
     bool pk, not_null;
+    bool dropped; /* says the catalog as of live->lsn */
 };
 
 /* A table of the stream. */
@@ -39,21 +40,23 @@ enum wf_w2j_fit {
     WF_W2J_DIFFERS,
 };
 
-/**
- * wf_w2j_fit() - lay a row change over the table's shape
- * @new_row, @old_row: out, rel->ncols values; WF_COL_UNCHANGED where the message has no column.
- *                     kind and data are left to @put
- * @put:               makes a column's value of a field
- */
-enum wf_w2j_fit
-wf_w2j_fit(const struct wf_w2j_table *t, const struct wf_w2j_record *rec, struct wf_col *new_row,
-           struct wf_col *old_row,
-           void (*put)(void *arg, struct wf_col *col, const struct wf_w2j_field *field), void *arg);
+/* A row change that is laid over its table's shape. */
+struct wf_w2j_fitting {
+    const struct wf_w2j_table *table;
+    const struct wf_w2j_record *rec;
+    uint64_t final_lsn; /* of the transaction: one behind live->lsn saw what the catalog says */
+    struct wf_col *new_row, *old_row; /* rel->ncols values each */
+    /* makes a value of a field */
+    void (*put)(void *arg, struct wf_col *col, const struct wf_w2j_field *field);
+    void *arg;
+};
+
+/* Fills the rows; a column that an UPDATE leaves out is WF_COL_UNCHANGED. */
+enum wf_w2j_fit wf_w2j_fit(const struct wf_w2j_fitting *f);
 
 /**
  * wf_w2j_reshape() - a shape that @rec fits, from the message, the shape so far and the catalog
- * @final_lsn: of the message's transaction. What the catalog calls dropped was so already in a
- *             transaction that ends behind table->lsn
+ * @final_lsn: as above
  *
  * A relation that comes out equal stays as it is. Return: false when memory is out.
  */
