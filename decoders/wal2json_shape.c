@@ -12,6 +12,7 @@ struct candidate {
     struct wf_w2j_text name, type, type_name;
     uint32_t type_oid;
     int32_t typmod;
+    uint64_t dropped_lsn;
     uint16_t attnum;
     bool varlena, key, pk, not_null;
 };
@@ -221,7 +222,7 @@ static bool same_column(const struct wf_w2j_table *t, uint16_t i, const struct w
 
 static bool is_gone(const struct wf_w2j_table *t, uint16_t i, uint64_t final_lsn)
 {
-    return !t->cols[i].varlena || (t->cols[i].dropped && final_lsn > t->live->lsn);
+    return !t->cols[i].varlena || (t->cols[i].dropped_lsn && final_lsn > t->cols[i].dropped_lsn);
 }
 
 /* "columns" over the shape, both in the order of attnum. */
@@ -403,6 +404,7 @@ static struct candidate from_known(const struct wf_w2j_table *t, uint16_t i)
                               .typmod = col->typmod,
                               .attnum = more->attnum,
                               .varlena = more->varlena,
+                              .dropped_lsn = more->dropped_lsn,
                               .not_null = more->not_null};
 }
 
@@ -687,7 +689,7 @@ static struct wf_relation *make_relation(const struct wf_w2j_tables *s,
         (*cols)[i] = (struct wf_w2j_col){.type = {keep(&text, c->type), c->type.n},
                                          .attnum = c->attnum,
                                          .varlena = c->varlena,
-                                         .dropped = is_dropped(t->live, c->attnum),
+                                         .dropped_lsn = c->dropped_lsn,
                                          .pk = c->pk,
                                          .not_null = c->not_null};
     }
@@ -721,8 +723,10 @@ bool wf_w2j_reshape(struct wf_w2j_tables *s, struct wf_w2j_table *t,
     char identity;
     bool full;
 
-    for (uint16_t i = 0; t->rel && i < t->rel->ncols; i++)
-        t->cols[i].dropped = is_dropped(t->live, t->cols[i].attnum);
+    for (uint16_t i = 0; t->rel && i < t->rel->ncols; i++) {
+        if (!t->cols[i].dropped_lsn && is_dropped(t->live, t->cols[i].attnum))
+            t->cols[i].dropped_lsn = t->live->lsn;
+    }
     full = rec->identity.present && is_full(t, rec);
     identity = identity_of(t, rec, full);
     collect(s, t, rec, final_lsn, full);

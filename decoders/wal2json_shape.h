@@ -10,7 +10,7 @@ struct wf_w2j_col {
     uint16_t attnum;
     bool varlena; /* its values can be TOASTed, so an UPDATE may leave it out */
     bool pk, not_null;
-    bool dropped; /* says the catalog as of live->lsn */
+    uint64_t dropped_lsn; /* where the catalog called it dropped for the first time; 0 = never */
 };
 
 /* A table of the stream. */
