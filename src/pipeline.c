@@ -443,6 +443,17 @@ static enum wf_rc follow_lock(struct wf_pipeline *p, struct wf_err *err)
     return WF_OK;
 }
 
+/* A value in binary form that the encoder cannot read: the transaction comes again as text. */
+static bool falls_back(struct wf_pipeline *p, const struct wf_err *err)
+{
+    if (err->rc != WF_RETRY || strcmp(err->code, "binary_off") != 0)
+        return false;
+    p->stage = EMPTY;
+    wf_delivery_abandon(p->delivery);
+    wf_source_fall_back(p->source, err);
+    return true;
+}
+
 static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *err)
 {
     bool retry_due = !p->trouble[0] || wf_mono_us() >= p->retry_at_us;
@@ -463,6 +474,8 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     }
     if (rc == WF_OK || rc == WF_FATAL)
         return rc;
+    if (falls_back(p, err))
+        return WF_OK;
     note_trouble(p, err);
     set_paused(p, true);
     if (p->sink && from_sink) {

@@ -693,6 +693,13 @@ void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why)
     attempt_later(s, after_ms);
 }
 
+void wf_source_fall_back(struct wf_source *s, const struct wf_err *why)
+{
+    wf_log(WF_LOG_WARN, why->code, NULL, "%s", why->text);
+    s->variant++;
+    wf_source_reconnect(s, 0, "connecting again for another form of the values");
+}
+
 void wf_source_set_read_lsn(struct wf_source *s, uint64_t lsn)
 {
     s->read_lsn = lsn;
