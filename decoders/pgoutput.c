@@ -2,6 +2,7 @@
  * Source: PostgreSQL documentation, "Logical Replication Message Formats". */
 #include <stdlib.h>
 
+#include "config.h"
 #include "decoder.h"
 #include "reader.h"
 
@@ -436,6 +437,30 @@ static void message(struct wf_reader *r, struct wf_change *out)
     out->message.content = wf_read_bytes(r, out->message.len, "message content");
 }
 
+/* ---- options --------------------------------------------------------------------------------- */
+
+static bool sends_binary(const struct wf_start *start)
+{
+    return start->conf->binary && start->server_version >= 140000 && start->variant == 0;
+}
+
+static void options(const struct wf_start *start, struct wf_buf *out)
+{
+    wf_buf_printf(out, "proto_version '1', publication_names %s%s", start->publication,
+                  start->server_version >= 140000 ? ", messages 'true'" : "");
+    if (sends_binary(start))
+        wf_buf_str(out, ", binary 'true'");
+}
+
+/* undefined_function: "no binary output function available for type", of an array's element. */
+static const struct wf_fallback *falls_back(const struct wf_start *start, const char *sqlstate)
+{
+    static const struct wf_fallback text = {
+        "binary_off", "a type has no binary form: source.binary is off from here on"};
+
+    return sends_binary(start) && strcmp(sqlstate, "42883") == 0 ? &text : NULL;
+}
+
 /* ---- contract -------------------------------------------------------------------------------- */
 
 static enum wf_rc dispatch(struct wf_decoder *d, struct wf_reader *r, struct wf_change *out,
@@ -521,6 +546,9 @@ static void close(struct wf_decoder *d)
 const struct wf_decoder_ops wf_decoder_pgoutput = {
     .name = "pgoutput",
     .help = "PostgreSQL's own output plugin, in every server",
+    .needs_publication = true,
+    .options = options,
+    .falls_back = falls_back,
     .open = open,
     .decode = decode,
     .reset = reset,

@@ -14,6 +14,7 @@ enum wf_col_kind {
     WF_COL_UNCHANGED = 'u', /* TOASTed and untouched by the UPDATE: not sent, never NULL */
     WF_COL_TEXT = 't',
     WF_COL_BINARY = 'b',
+    WF_COL_UNSURE = '?', /* NULL, NaN or infinity: a plugin that writes one word for all */
 };
 
 struct wf_col {

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "lsn.h"
 #include "pg.h"
+#include "plugins.h"
 #include "publication.h"
 #include "registry_ask.h"
 #include "slot.h"
@@ -126,11 +127,13 @@ static void check_slot(struct checker *c, const struct wf_config *config, PGconn
 static void check_publication(struct checker *c, const struct wf_config *config, PGconn *conn)
 {
     const struct wf_source_conf *source = &config->source;
-    bool exists = false;
+    bool needed = wf_decoders[source->decoder]->needs_publication, exists = !needed;
     struct wf_err err;
     char what[700], names[400];
-    enum wf_rc rc = wf_publication_exists(conn, source->publication, NULL, &exists, &err);
+    enum wf_rc rc = WF_OK;
 
+    if (needed)
+        rc = wf_publication_exists(conn, source->publication, NULL, &exists, &err);
     if (rc == WF_OK)
         rc = wf_tables_without_identity(conn, source, NULL, names, sizeof(names), &err);
     if (rc != WF_OK) {
@@ -141,13 +144,13 @@ static void check_publication(struct checker *c, const struct wf_config *config,
              exists           ? "exists"
              : source->create ? "does not exist yet and is made at the first start"
                               : "does not exist");
-    report(c, exists || source->create ? "ok" : "error", what,
-           exists || source->create ? NULL : "CREATE PUBLICATION, before the slot is made");
+    if (needed)
+        report(c, exists || source->create ? "ok" : "error", what,
+               exists || source->create ? NULL : "CREATE PUBLICATION, before the slot is made");
     if (names[0]) {
-        snprintf(what, sizeof(what),
-                 "no primary key and no other replica identity: %s; once published, UPDATE and "
-                 "DELETE on it fail",
-                 names);
+        snprintf(what, sizeof(what), "no primary key and no other replica identity: %s; %s", names,
+                 needed ? "once published, UPDATE and DELETE on it fail"
+                        : "its UPDATEs and DELETEs are not sent, and the pipeline stops there");
         report(c, exists ? "warning" : "error", what,
                "ADD PRIMARY KEY, or ALTER TABLE ... REPLICA IDENTITY FULL, or leave it out of "
                "source.tables");

@@ -4,6 +4,7 @@
 #include "config_parts.h"
 #include "mask.h"
 #include "pattern.h"
+#include "plugins.h"
 #include "profile.h"
 
 /* @dots: at least so many in a glob: schema.table, schema.table.column. */
@@ -128,6 +129,27 @@ static void check_profile(struct wf_config_reader *r)
                           r->c->sink_ops->name);
 }
 
+/* Options that only a publication can carry out. */
+static void check_decoder(struct wf_config_reader *r)
+{
+    const struct wf_source_conf *s = &r->c->source;
+    const struct wf_place *filters = wf_config_place(r, WF_SECTION_SOURCE, "row_filters");
+    const struct wf_place *binary = wf_config_place(r, WF_SECTION_SOURCE, "binary");
+    const struct wf_decoder_ops *ops = wf_decoders[s->decoder];
+
+    if (wf_config_place(r, WF_SECTION_SOURCE, "decoder")->bad || ops->needs_publication)
+        return;
+    if (wf_config_usable(filters) && s->row_filters.n)
+        wf_config_problem(r, filters->line, filters->col,
+                          "source.row_filters: decoder %s has none; hint: source.decoder: pgoutput",
+                          ops->name);
+    if (wf_config_usable(binary) && s->binary)
+        wf_config_problem(r, binary->line, binary->col,
+                          "source.binary: decoder %s sends text only; hint: source.decoder: "
+                          "pgoutput",
+                          ops->name);
+}
+
 void wf_config_check_lists(struct wf_config_reader *r)
 {
     const struct wf_source_conf *s = &r->c->source;
@@ -145,4 +167,5 @@ void wf_config_check_lists(struct wf_config_reader *r)
     check_list(r, WF_SECTION_FORMAT, "column_propagate_source_type", &f->source_type, 0);
     check_list(r, WF_SECTION_FORMAT, "allow_semantic_change", &f->semantic_free, 1);
     check_profile(r);
+    check_decoder(r);
 }

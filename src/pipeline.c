@@ -18,6 +18,7 @@
 #include "registry.h"
 #include "shapes.h"
 #include "source.h"
+#include "tables.h"
 #include "transform.h"
 #include "worker.h"
 
@@ -49,6 +50,7 @@ struct wf_pipeline {
     struct wf_registry *registry;
     struct wf_encoder *encoder;
     struct wf_shapes *shapes;
+    struct wf_tables *tables;
     const struct wf_sink_ops *sink_ops;
     struct wf_sink *sink; /* NULL while it waits to be opened again */
     struct wf_sink_env sink_env;
@@ -59,7 +61,7 @@ struct wf_pipeline {
     struct wf_change change;
     struct wf_events events;
     uint32_t published; /* of events */
-    enum { EMPTY, DECODED, ENCODED, PUBLISHED } stage;
+    enum { EMPTY, ASKED, DECODED, ENCODED, PUBLISHED } stage;
     bool again; /* the change only waits for its next turn */
 
     uint64_t tag;       /* of the open transaction */
@@ -89,6 +91,7 @@ static bool heartbeat_is_due(const struct wf_pipeline *p);
 static enum wf_rc take_heartbeat(struct wf_pipeline *p);
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err); /* source, decoder,
                                                                              transform */
+static enum wf_rc answer_decoder(struct wf_pipeline *p, struct wf_err *err);
 static bool is_boundary(const struct wf_pipeline *p);
 static enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
@@ -103,7 +106,9 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
 
     if (p->stage == EMPTY)
         rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
-    if (rc != WF_OK || p->stage == EMPTY)
+    else if (p->stage == ASKED)
+        rc = answer_decoder(p, err);
+    if (rc != WF_OK || p->stage < DECODED)
         return rc;
     if (is_boundary(p))
         return take_boundary(p, err);
@@ -152,7 +157,10 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     p->start_lsn = wf_delivery_read_lsn(p->delivery);
     if (p->shapes)
         wf_shapes_forget(p->shapes);
+    wf_tables_forget(p->tables);
     p->decoder_ops->reset(p->decoder, p->start_lsn);
+    if (p->decoder_ops->started)
+        p->decoder_ops->started(p->decoder, wf_source_variant(p->source));
     wf_progress_start(p->progress, cp);
     if (!p->encoder) {
         const struct wf_format_conf *format = &p->config->format;
@@ -197,6 +205,26 @@ static void beat(void *arg)
                       beat, p);
 }
 
+static enum wf_rc take_message(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = p->decoder_ops->decode(p->decoder, &p->item.msg, &p->change, err);
+
+    if (rc == WF_AGAIN) {
+        if (p->decoder_ops->asks && p->decoder_ops->asks(p->decoder))
+            p->stage = ASKED;
+        return WF_OK;
+    }
+    if (rc != WF_OK)
+        return rc;
+    if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
+        return WF_OK;
+    if (!p->change.txn && p->change.lsn < p->start_lsn)
+        return WF_OK; /* a message outside transactions that is delivered already */
+    if (wf_transform_wants(p->config, &p->change))
+        p->stage = DECODED;
+    return WF_OK;
+}
+
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = wf_source_next(p->source, &p->item, err);
@@ -214,16 +242,21 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
     case WF_SOURCE_MESSAGE:
         break;
     }
-    rc = p->decoder_ops->decode(p->decoder, &p->item.msg, &p->change, err);
+    return take_message(p, err);
+}
+
+/* The message stays until the decoder has its answer, and is decoded once more then. */
+static enum wf_rc answer_decoder(struct wf_pipeline *p, struct wf_err *err)
+{
+    const struct wf_table_name *name = p->decoder_ops->asks(p->decoder);
+    struct wf_table *table = NULL;
+    enum wf_rc rc = wf_tables_look(p->tables, name, &table, err);
+
     if (rc != WF_OK)
-        return rc == WF_AGAIN ? WF_OK : rc;
-    if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
-        return WF_OK;
-    if (!p->change.txn && p->change.lsn < p->start_lsn)
-        return WF_OK; /* a message outside transactions that is delivered already */
-    if (wf_transform_wants(p->config, &p->change))
-        p->stage = DECODED;
-    return WF_OK;
+        return rc;
+    p->decoder_ops->tell(p->decoder, table);
+    p->stage = EMPTY;
+    return take_message(p, err);
 }
 
 /* A BEGIN, or a COMMIT whose events, if it has any, are out. */
@@ -425,6 +458,17 @@ static enum wf_rc follow_lock(struct wf_pipeline *p, struct wf_err *err)
     return WF_OK;
 }
 
+/* A value in binary form that the encoder cannot read: the transaction comes again as text. */
+static bool falls_back(struct wf_pipeline *p, const struct wf_err *err)
+{
+    if (err->rc != WF_RETRY || strcmp(err->code, "binary_off") != 0)
+        return false;
+    p->stage = EMPTY;
+    wf_delivery_abandon(p->delivery);
+    wf_source_fall_back(p->source, err);
+    return true;
+}
+
 static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *err)
 {
     bool retry_due = !p->trouble[0] || wf_mono_us() >= p->retry_at_us;
@@ -446,6 +490,8 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     }
     if (rc == WF_OK || rc == WF_FATAL)
         return rc;
+    if (falls_back(p, err))
+        return WF_OK;
     note_trouble(p, err);
     set_paused(p, true);
     if (p->sink && from_sink) {
@@ -576,6 +622,9 @@ static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
         rc = wf_checkpoint_open(p->config->state.dir, &p->store, err);
     if (rc == WF_OK)
         rc = p->decoder_ops->open(&p->decoder, err);
+    p->tables = wf_tables_new(&p->config->source, p->worker);
+    if (rc == WF_OK && !p->tables)
+        rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
     if (rc == WF_OK && p->config->format.registry.n && p->sink_ops->framing == WF_FRAME_CONFLUENT &&
         p->config->format.encoding == WF_ENC_AVRO) {
         rc = open_registry(p, err);
@@ -626,6 +675,7 @@ void wf_pipeline_free(struct wf_pipeline *p)
     wf_source_close(p->source);
     p->sink_ops->close(p->sink);
     wf_shapes_free(p->shapes);
+    wf_tables_free(p->tables);
     wf_registry_free(p->registry);
     wf_schema_ids_close(p->schema_ids);
     wf_http_free(p->http);

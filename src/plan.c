@@ -99,7 +99,7 @@ static bool add_parts(struct wf_plan_col *pc, const struct wf_catalog_col *cc,
 
 static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
                          const struct wf_catalog_col *cc, const struct wf_type_modes *modes,
-                         bool propagate)
+                         bool propagate, bool binary)
 {
     enum wf_resolved resolved;
     struct wf_type_in in = {.modes = modes,
@@ -123,6 +123,8 @@ static bool resolve_type(struct wf_plan_col *pc, const struct wf_relcol *rc,
     }
     if (!add_parts(pc, cc, &in))
         return false;
+    if (binary)
+        pc->binary = wf_binary_new(&in);
     resolved = wf_type_resolve(&pc->type, &in);
     pc->as_text = resolved == WF_RESOLVED_TEXT;
     pc->omit = resolved == WF_RESOLVED_OMIT;
@@ -213,7 +215,9 @@ static bool compile_col(struct wf_plan_col *pc, struct compiler *k, uint16_t i)
 
     pc->identity = rc->key;
     if (!name_col(pc, rc->name, k) ||
-        !resolve_type(pc, rc, cc, &k->modes, tells_type(k, rc->name)) || !select_col(pc, k) ||
+        !resolve_type(pc, rc, cc, &k->modes, tells_type(k, rc->name),
+                      k->source && k->source->binary) ||
+        !select_col(pc, k) ||
         !compile_constants(pc, shows_default && !pc->mask ? cc->dflt : NULL, k->scratch))
         return false;
     pc->filled = not_null && pc->type.optional;
@@ -516,6 +520,7 @@ enum wf_rc wf_plan_new(struct wf_plan **out, const struct wf_relation *rel,
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     k.modes.raw_text = env->raw_text;
     plan->ncols = rel->ncols;
+    wf_buf_init(&plan->text, UINT32_MAX);
     wf_buf_init(&k.scratch[0], VALUE_MAX);
     wf_buf_init(&k.scratch[1], VALUE_MAX);
     rc = compile(plan, &k, env, err);
@@ -549,7 +554,9 @@ void wf_plan_free(void *arg)
         free(pc->pg_type);
         free(pc->labels);
         free(pc->tree);
+        wf_binary_free(pc->binary);
     }
+    wf_buf_deinit(&plan->text);
     free(plan->table.data);
     free(plan->topic);
     free(plan->names);

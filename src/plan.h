@@ -2,6 +2,7 @@
 #ifndef WF_PLAN_H
 #define WF_PLAN_H
 
+#include "binary.h"
 #include "catalog.h"
 #include "config.h"
 #include "err.h"
@@ -36,6 +37,7 @@ struct wf_plan_col {
     char *dflt;                 /* JSON, NULL = none */
     char *pg_type;              /* storage of type.avro.pg_type */
     char *labels;               /* storage of type.avro.params */
+    struct wf_binary *binary;   /* reads binary values; NULL = it cannot, or none will come */
     struct wf_type_in *tree;    /* storage of what an array's or composite's type points to */
     bool filled;                /* NOT NULL in the table, though nullable in the schema */
 };
@@ -51,6 +53,7 @@ struct wf_plan {
     uint8_t toast_mode;  /* enum wf_toast_mode */
     bool failed_to_null; /* what cannot be converted becomes null, with a warning */
     bool mark_unsent;    /* toast_mode is MARK */
+    struct wf_buf text;  /* of the binary value in work */
     uint16_t nunsent;    /* columns of this event whose values were not sent */
     uint16_t *unsent;
     uint32_t collection; /* the transaction's counter, see txn_counts.h */

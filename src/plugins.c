@@ -1,9 +1,10 @@
 #include "plugins.h"
 
-extern const struct wf_decoder_ops wf_decoder_pgoutput;
+extern const struct wf_decoder_ops wf_decoder_pgoutput, wf_decoder_wal2json;
 
 const struct wf_decoder_ops *const wf_decoders[] = {
-    &wf_decoder_pgoutput,
+    &wf_decoder_pgoutput, /* the first is the default */
+    &wf_decoder_wal2json,
     NULL,
 };
 

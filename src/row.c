@@ -150,31 +150,22 @@ static enum wf_rc relax(const struct wf_change *c, struct wf_plan_col *pc)
     return WF_AGAIN;
 }
 
-/* Everything but a plain text value. */
-static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c, uint16_t i,
-                                                      uint8_t kind, struct wf_buf *out,
-                                                      struct wf_err *err)
+/* The value may have been NaN or infinity, which the plugin writes as it writes NULL. */
+static enum wf_rc put_unsure(const struct wf_change *c, const struct wf_plan *plan,
+                             struct wf_plan_col *pc, struct wf_buf *out, struct wf_err *err)
 {
-    struct wf_plan *plan = c->rel->plan;
-    struct wf_plan_col *pc = &plan->cols[i];
-
-    if (pc->omit)
-        return WF_OK;
-    if (kind == WF_COL_UNCHANGED)
-        return put_unsent(c, i, out, err);
-    if (kind != WF_COL_NULL)
-        return wf_err_set(err, WF_REJECT, "value_binary",
-                          "column %s.%s.%s: a value in binary form; hint: this version reads the "
-                          "text form only",
+    if (!plan->failed_to_null || !pc->nullable)
+        return wf_err_set(err, WF_REJECT, "value_unsure",
+                          "column %s.%s.%s: a null that may stand for NaN or infinity; hint: "
+                          "wal2json 2.6 or later, source.decoder: pgoutput, or "
+                          "format.event_converting_failure_handling_mode: warn",
                           c->rel->schema, c->rel->name, pc->name);
-    if (!pc->nullable)
-        return relax(c, pc);
-    if (pc->null_as_default) {
-        wf_buf_byte(out, pc->value_branch);
-        wf_buf_put(out, pc->fill.data, pc->fill.len);
-    } else {
-        wf_buf_byte(out, pc->null_branch);
-    }
+    if (!pc->warned)
+        wf_log(WF_LOG_WARN, "value_lost", NULL,
+               "column %s.%s.%s: NaN and infinity, if there are any, are written as null",
+               c->rel->schema, c->rel->name, pc->name);
+    pc->warned = true;
+    wf_buf_byte(out, pc->null_branch);
     return check_room(c, out, err);
 }
 
@@ -197,13 +188,62 @@ put_text(const struct wf_change *c, const struct wf_plan *plan, const struct wf_
     return WF_OK;
 }
 
+/* By way of the text: what follows is the same for both. A value that cannot be read, of a type
+ * that is not known or made by a newer server, asks for a connection that sends text. */
+static enum wf_rc put_binary(const struct wf_change *c, struct wf_plan *plan,
+                             const struct wf_plan_col *pc, const struct wf_col *col,
+                             struct wf_buf *out, struct wf_err *err)
+{
+    struct wf_col text = {.kind = WF_COL_TEXT};
+
+    wf_buf_reset(&plan->text);
+    if (!wf_binary_to_text(pc->binary, col->data, col->len, &plan->text))
+        return plan->text.failed
+                   ? wf_row_too_large(c->rel->schema, c->rel->name, err)
+                   : wf_err_set(err, WF_RETRY, "binary_off",
+                                "column %s.%s.%s: its type's binary form is not known here: "
+                                "source.binary is off from here on",
+                                c->rel->schema, c->rel->name, pc->name);
+    text.data = (const char *)plan->text.data;
+    text.len = (uint32_t)plan->text.len;
+    return put_text(c, plan, pc, &text, out, err);
+}
+
+/* Everything but a plain text value. */
+static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c, uint16_t i,
+                                                      const struct wf_col *col, struct wf_buf *out,
+                                                      struct wf_err *err)
+{
+    struct wf_plan *plan = c->rel->plan;
+    struct wf_plan_col *pc = &plan->cols[i];
+    uint8_t kind = col->kind;
+
+    if (pc->omit)
+        return WF_OK;
+    if (kind == WF_COL_UNCHANGED)
+        return put_unsent(c, i, out, err);
+    if (kind == WF_COL_UNSURE)
+        return put_unsure(c, plan, pc, out, err);
+    if (kind == WF_COL_BINARY)
+        return put_binary(c, plan, pc, col, out, err);
+    if (!pc->nullable)
+        return relax(c, pc);
+    if (pc->null_as_default) {
+        wf_buf_byte(out, pc->value_branch);
+        wf_buf_put(out, pc->fill.data, pc->fill.len);
+    } else {
+        wf_buf_byte(out, pc->null_branch);
+    }
+    return check_room(c, out, err);
+}
+
 static enum wf_rc put_col(const struct wf_change *c, const struct wf_plan *plan,
                           const struct wf_plan_col *pc, const struct wf_col *col,
                           struct wf_buf *out, struct wf_err *err)
 {
     if (col->kind == WF_COL_TEXT)
         return put_text(c, plan, pc, col, out, err);
-    return put_other(c, (uint16_t)(pc - plan->cols), col->kind, out, err);
+    return put_other(c, (uint16_t)(pc - plan->cols), col, out, err);
 }
 
 /* Where the value of an unchanged column can be read: in the old tuple when that holds it. */

@@ -282,6 +282,16 @@ static enum wf_rc create_slot(PGconn *conn, const struct wf_source_conf *conf, w
     rc = wf_pg_query(conn, sql, cancel, &res, err);
     if (rc == WF_OK)
         *lsn = lsn_value(res, 0, 1);
+    else if (strstr(err->text, "output plugin"))
+        return wf_err_config(err,
+                             "the server does not let %s be an output plugin; hint: name it in "
+                             "output_plugin_libraries in postgresql.conf, then reload",
+                             wf_decoders[conf->decoder]->name);
+    else if (wf_pg_is(err, "58P01"))
+        return wf_err_config(err,
+                             "the server has no output plugin %s; hint: install it there, or "
+                             "source.decoder: pgoutput",
+                             wf_decoders[conf->decoder]->name);
     else if (wf_pg_is(err, "53400"))
         return wf_err_config(err, "no free replication slot; hint: raise max_replication_slots");
     else if (wf_pg_is(err, "42501"))
@@ -294,7 +304,11 @@ static enum wf_rc ensure_publication(PGconn *conn, const struct wf_source_conf *
                                      wf_cancel *cancel, struct wf_err *err)
 {
     bool exists = false;
-    enum wf_rc rc = wf_publication_exists(conn, conf->publication, cancel, &exists, err);
+    enum wf_rc rc;
+
+    if (!wf_decoders[conf->decoder]->needs_publication)
+        return WF_OK;
+    rc = wf_publication_exists(conn, conf->publication, cancel, &exists, err);
 
     if (rc == WF_OK && exists)
         return wf_publication_filters(conn, conf, cancel, err);

@@ -11,6 +11,7 @@
 #include "lsn.h"
 #include "pg.h"
 #include "plugins.h"
+#include "select.h"
 #include "worker.h"
 
 #define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 since the Unix epoch */
@@ -36,7 +37,8 @@ struct wf_source {
     bool announce; /* the next item is WF_SOURCE_CONNECTED */
     bool paused;
     bool connected_once;
-    int fd; /* of conn, as the loop watches it: libpq forgets it when the connection breaks */
+    int variant; /* of the decoder's options: grows when the server cannot do the one before */
+    int fd;      /* of conn, as the loop watches it: libpq forgets it when the connection breaks */
     uint32_t watching; /* epoll events now watched for */
     uint64_t connected_us;
     enum wf_rc failure; /* WF_FATAL once refused */
@@ -50,6 +52,7 @@ struct wf_source {
         unsigned count;
     } storm;
     atomic_bool publication_lost; /* a notice of the stream said so */
+    char unsent[160];             /* table whose changes the plugin says it leaves out */
 
     struct wf_worker *worker;
     wf_cancel cancel;
@@ -59,6 +62,7 @@ struct wf_source {
         enum wf_rc rc;
         struct wf_err err;
         uint64_t read_lsn; /* in */
+        int variant;       /* in and out */
         struct wf_server server;
         struct wf_checkpoint cp;
     } attempt;
@@ -88,12 +92,39 @@ static enum wf_rc start_error(const struct wf_source_conf *conf, struct wf_err *
     return wf_err_wrap(err, "starting to read slot \"%s\"", conf->slot);
 }
 
+static enum wf_rc start_variant(struct wf_source *s, PGconn *conn, const char *slot, uint64_t lsn,
+                                const struct wf_start *start, struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    struct wf_buf sql;
+    enum wf_rc rc;
+
+    wf_buf_init(&sql, 1 << 20);
+    wf_buf_printf(&sql, "START_REPLICATION SLOT %s LOGICAL %s (", slot, wf_lsn_text(lsn).s);
+    wf_decoders[s->conf->decoder]->options(start, &sql);
+    wf_buf_put(&sql, ")", 2);
+    rc = sql.failed ? wf_err_config(err, "source.tables is too long for the plugin's options")
+                    : wf_pg_query(conn, (const char *)sql.data, &s->cancel, &res, err);
+    wf_buf_deinit(&sql);
+    return rc;
+}
+
+/* Whether the decoder knows another way to start; says so once. */
+static bool falls_back(struct wf_source *s, const struct wf_start *start, const char *sqlstate)
+{
+    const struct wf_decoder_ops *ops = wf_decoders[s->conf->decoder];
+    const struct wf_fallback *back = ops->falls_back ? ops->falls_back(start, sqlstate) : NULL;
+
+    if (back)
+        wf_log(WF_LOG_WARN, back->code, NULL, "%s", back->why);
+    return back;
+}
+
 static enum wf_rc start_stream(struct wf_source *s, PGconn *conn, const char *slot, uint64_t lsn,
                                struct wf_err *err)
 {
     wf_autoquoted char *slot_quoted = NULL, *ident = NULL, *names = NULL;
-    wf_autoresult PGresult *res = NULL;
-    char sql[1024];
+    struct wf_start start = {s->conf, PQserverVersion(conn), s->attempt.variant, NULL};
     enum wf_rc rc = wf_pg_ident(conn, slot, &slot_quoted, err);
 
     if (rc == WF_OK)
@@ -102,12 +133,28 @@ static enum wf_rc start_stream(struct wf_source *s, PGconn *conn, const char *sl
         rc = wf_pg_literal(conn, ident, &names, err);
     if (rc != WF_OK)
         return rc;
-    snprintf(sql, sizeof(sql),
-             "START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', publication_names %s%s)",
-             slot_quoted, wf_lsn_text(lsn).s, names,
-             PQserverVersion(conn) >= 140000 ? ", messages 'true'" : "");
-    rc = wf_pg_query(conn, sql, &s->cancel, &res, err);
+    start.publication = names;
+    rc = start_variant(s, conn, slot_quoted, lsn, &start, err);
+    while (rc != WF_OK && strncmp(err->code, "sqlstate_", 9) == 0 &&
+           falls_back(s, &start, err->code + 9)) {
+        s->attempt.variant = ++start.variant;
+        rc = start_variant(s, conn, slot_quoted, lsn, &start, err);
+    }
     return rc == WF_OK ? rc : start_error(s->conf, err);
+}
+
+/* A plugin's text in the database's encoding is no UTF-8 where that is another. */
+static enum wf_rc check_encoding(const struct wf_source *s, PGconn *conn, struct wf_err *err)
+{
+    const struct wf_decoder_ops *ops = wf_decoders[s->conf->decoder];
+    const char *encoding = PQparameterStatus(conn, "server_encoding");
+
+    if (!ops->needs_utf8 || (encoding && strcmp(encoding, "UTF8") == 0))
+        return WF_OK;
+    return wf_err_config(err,
+                         "the database is in %s and %s writes that as it is; hint: source.decoder: "
+                         "pgoutput, which converts it to UTF-8",
+                         encoding ? encoding : "an unknown encoding", ops->name);
 }
 
 /* Now that the slot is ours nobody else moves it: look once more, on a second connection. */
@@ -151,6 +198,28 @@ static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, 
     return rc;
 }
 
+/* wal2json leaves out changes of a table without replica identity and only warns:
+ * no tuple identifier for UPDATE in table "public"."t". */
+static void note_unsent(struct wf_source *s, const char *text)
+{
+    const char *table = strstr(text, " in table \""), *dot;
+    char schema[64], name[64];
+    size_t n;
+
+    if (s->unsent[0] || strncmp(text, "no ", 3) != 0 || !strstr(text, " tuple ") || !table)
+        return;
+    table += strlen(" in table \"");
+    dot = strstr(table, "\".\"");
+    n = strlen(dot ? dot + 3 : table);
+    if (dot && n > 1 && (size_t)(dot - table) < sizeof(schema) && n - 1 < sizeof(name)) {
+        snprintf(schema, sizeof(schema), "%.*s", (int)(dot - table), table);
+        snprintf(name, sizeof(name), "%.*s", (int)(n - 1), dot + 3);
+        if (!wf_select_table(s->conf, schema, name))
+            return;
+    }
+    snprintf(s->unsent, sizeof(s->unsent), "%s", text);
+}
+
 static void on_notice(void *arg, const PGresult *res)
 {
     struct wf_source *s = arg;
@@ -159,6 +228,8 @@ static void on_notice(void *arg, const PGresult *res)
     /* 18 and later skip a missing publication's changes and only warn: that is loss. */
     if (text && strstr(text, "skipped loading publication"))
         atomic_store(&s->publication_lost, true);
+    if (text)
+        note_unsent(s, text);
     wf_log(WF_LOG_DEBUG, "notice", NULL, "PostgreSQL says: %s", text ? text : "?");
 }
 
@@ -170,6 +241,8 @@ static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err
     uint64_t lsn;
     enum wf_rc rc = wf_server_identify(conn, &s->cancel, &s->attempt.server, err);
 
+    if (rc == WF_OK)
+        rc = check_encoding(s, conn, err);
     if (rc == WF_OK)
         rc = wf_pg_query(conn, PRIME_SQL, &s->cancel, &prime, err);
     if (rc != WF_OK)
@@ -222,6 +295,7 @@ static void begin_attempt(void *arg)
     s->attempt.job.done = connect_done;
     s->attempt.conn = NULL;
     s->attempt.read_lsn = s->read_lsn;
+    s->attempt.variant = s->variant;
     if (s->state != WF_SOURCE_STANDBY)
         s->state = WF_SOURCE_CONNECTING;
     wf_worker_submit(s->worker, &s->attempt.job);
@@ -325,6 +399,7 @@ static void connect_done(struct wf_job *job)
     s->conn = s->attempt.conn;
     s->server = s->attempt.server;
     s->cp = s->attempt.cp;
+    s->variant = s->attempt.variant;
     s->state = WF_SOURCE_STREAMING;
     s->announce = s->connected_once = true;
     s->storm.count = 0;
@@ -410,6 +485,15 @@ static void status_due(void *arg)
                       status_due, s);
 }
 
+static bool stream_falls_back(struct wf_source *s, const char *sqlstate)
+{
+    struct wf_start start = {s->conf, s->server.version, s->variant, NULL};
+    bool back = falls_back(s, &start, sqlstate);
+
+    s->variant += back;
+    return back;
+}
+
 /* The stream ended: find out why. */
 static enum wf_rc stream_ended(struct wf_source *s, int n)
 {
@@ -434,6 +518,8 @@ static enum wf_rc stream_ended(struct wf_source *s, int n)
                       "that was made later, or dropped, does not count. Drop the slot and the "
                       "checkpoint in state.dir and load the tables anew",
                       text ? text : "?", s->conf->publication);
+    else if (state && stream_falls_back(s, state))
+        wf_err_set(&err, WF_RETRY, "stream_error", "connecting again: %s", text ? text : "?");
     else if (state && (strcmp(state, "22P05") == 0 || strcmp(state, "42883") == 0 ||
                        strcmp(state, "0A000") == 0))
         wf_err_refuse(&err, "undecodable",
@@ -450,6 +536,18 @@ static enum wf_rc too_large(struct wf_source *s, int n)
                   "a message of %d bytes at %s is over source.max_row of %lld; hint: raise it, the "
                   "slot keeps everything from here on",
                   n, wf_lsn_text(get64(s->message + 1)).s, (long long)s->conf->max_row_bytes);
+    return lost(s, &err);
+}
+
+static enum wf_rc unsent(struct wf_source *s)
+{
+    struct wf_err err;
+
+    wf_err_refuse(&err, "identity_missing",
+                  "the plugin leaves changes out: %s; hint: ALTER TABLE ... REPLICA IDENTITY FULL "
+                  "for the changes to come, and leave the table out of source.tables until this "
+                  "position is past",
+                  s->unsent);
     return lost(s, &err);
 }
 
@@ -555,6 +653,8 @@ enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, stru
                       s->conf->publication);
         return lost(s, &lost_err);
     }
+    if (__builtin_expect(s->unsent[0], 0))
+        return unsent(s);
     if (n > s->conf->max_row_bytes && n >= XLOGDATA_HEADER)
         return too_large(s, n);
     if (s->message[0] == 'w' && n >= XLOGDATA_HEADER)
@@ -591,6 +691,13 @@ void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why)
     s->state = WF_SOURCE_WAITING;
     s->backoff_ms = 0;
     attempt_later(s, after_ms);
+}
+
+void wf_source_fall_back(struct wf_source *s, const struct wf_err *why)
+{
+    wf_log(WF_LOG_WARN, why->code, NULL, "%s", why->text);
+    s->variant++;
+    wf_source_reconnect(s, 0, "connecting again for another form of the values");
 }
 
 void wf_source_set_read_lsn(struct wf_source *s, uint64_t lsn)
@@ -635,6 +742,11 @@ void wf_source_close(struct wf_source *s)
 enum wf_source_state wf_source_state(const struct wf_source *s)
 {
     return s->state;
+}
+
+int wf_source_variant(const struct wf_source *s)
+{
+    return s->variant;
 }
 
 const struct wf_server *wf_source_server(const struct wf_source *s)

@@ -73,9 +73,14 @@ void wf_source_pause(struct wf_source *s, bool pause);
 /* Close the connection and open it again after @after_ms; the slot stays. */
 void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why);
 
+/* What the server sends cannot be read: connect again with the next variant of the options. */
+void wf_source_fall_back(struct wf_source *s, const struct wf_err *why);
+
 enum wf_source_state wf_source_state(const struct wf_source *s);
 /* What the last check saw; valid once a connection was made. */
 const struct wf_server *wf_source_server(const struct wf_source *s);
+/* Of the decoder's options, as the connection began with them. */
+int wf_source_variant(const struct wf_source *s);
 /* The checkpoint the stream started from. */
 const struct wf_checkpoint *wf_source_start_point(const struct wf_source *s);
 

@@ -128,6 +128,44 @@ REGISTRY = {
 }
 
 
+# ---- wal2json: one byte (what the catalog answers), then messages as pgoutput's ----
+
+def json_head(action):
+    return '{"action":"%s","xid":7,"timestamp":"2026-11-25 03:33:59.02671+00","origin":0' % action
+
+
+def json_end(action):
+    return json_head(action) + ',"lsn":"0/1000","nextlsn":"0/1050"}'
+
+
+def json_column(name, kind, oid, value, position=None):
+    more = ',"optional":true,"position":%d' % position if position else ""
+    return '{"name":"%s","type":"%s","typeoid":%d,"value":%s%s}' % (name, kind, oid, value, more)
+
+
+def json_change(action, columns=(), identity=()):
+    body = json_head(action) + ',"lsn":"0/F00","schema":"public","table":"t"'
+    if columns:
+        body += ',"columns":[%s]' % ",".join(columns)
+    if identity:
+        body += ',"identity":[%s]' % ",".join(identity)
+    if action != "T":
+        body += ',"pk":[{"name":"id","type":"integer","typeoid":23}]'
+    return body + "}"
+
+
+J_ID, J_BODY = json_column("id", "integer", 23, "1", 1), json_column("body", "text", 25, r'"a\u00e9\n"', 2)
+J_NOTE, J_KEY = json_column("note", "numeric(10,2)", 1700, "null", 4), json_column("id", "integer", 23, "1")
+J_ODD, J_OLD = json_column("odd", 'My s"."x', 16400, r'"{1,\"b\"}"', 3), json_column("body", "text", 25, '"old"')
+J_MESSAGE = ('{"action":"M","xid":null,"timestamp":null,"origin":null,"lsn":"0/A","transactional":false,'
+             r'"prefix":"p","content":"x\ny"}')
+WAL2JSON = {
+    "rows": [json_end("B"), json_change("I", [J_ID, J_BODY, J_NOTE]), json_change("U", [J_ID, J_NOTE], [J_KEY]),
+             json_change("D", (), [J_KEY]), json_change("T"), json_end("C"), ""],
+    "full": [json_end("B"), json_change("U", [J_ID], [J_KEY, J_OLD]), json_change("I", [J_ID, J_ODD]), json_end("C")],
+    "message": [J_MESSAGE],
+}
+
 # ---- checkpoint: one byte (which copies get a right checksum), then the file ----
 
 def record(generation, lsn, state=2, slot=b"walferry_shop"):
@@ -154,6 +192,9 @@ for number, value in enumerate(NESTED):
     put("nested", str(number), bytes([number]) + value.encode())
 for name, messages in PGOUTPUT.items():
     put("pgoutput", name, stream(*messages))
+for name, messages in WAL2JSON.items():
+    for how in (0, 13, 15, 129):
+        put("wal2json", f"{name}-{how}", bytes([how]) + stream(*(m.encode() for m in messages)))
 for name, data in CONTAINER.items():
     put("container", name, data)
 for name, (status, body) in REGISTRY.items():

@@ -6,7 +6,7 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 
 # What a plugin may build on. A header joins this list when it is a contract, not to get a build green.
 contracts='acks avro_get avro_json avro_put buf change config decoder delivery encode err http log loop lsn
-    metrics option reader relation sink stream worker'
+    metrics option reader relation sink stream table worker'
 
 found=0
 complain() { printf '%s\n' "$*" && found=1; }

@@ -10,7 +10,7 @@ Each server has start(), stop(), kill9(), restart(), sigstop(), sigcont(), a dir
 """
 
 from services.kafka import Kafka
-from services.postgres import MAJORS, Postgres, client_tool
+from services.postgres import MAJORS, Postgres, client_tool, debian_wal2json
 from services.registry import Registry
 from services.runtime import (
     REPOSITORY,
@@ -34,6 +34,7 @@ __all__ = [
     "ServiceError",
     "TcpProxy",
     "client_tool",
+    "debian_wal2json",
     "default_run_dir",
     "free_port",
     "new_run_dir",

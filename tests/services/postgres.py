@@ -82,12 +82,19 @@ def _home(major: int) -> Path:
     return copy
 
 
+def debian_wal2json() -> int | None:
+    """The major of Debian's server that has the plugin wal2json, None on a machine without."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/lib/wal2json.so"))
+    return int(found[-1].parts[-3]) if found else None
+
+
 class Postgres(Process):
     """One server with its own data directory, a Unix socket in `.dir` and a TCP port.
 
     `settings` go into postgresql.conf. `durable=True` leaves fsync on, for tests about crashes.
     `fresh=True` runs initdb, for a system identifier of its own (else data are copied from a template
     and servers of one major share theirs). `hba` replaces pg_hba.conf, which trusts everyone.
+    `debian=True` takes the binaries of Debian's packages: only they have wal2json.
     """
 
     guard_signal = signal.SIGQUIT  # lets it remove its shared memory
@@ -102,6 +109,7 @@ class Postgres(Process):
         durable: bool = False,
         fresh: bool = False,
         hba: Sequence[str] = _ALL_TRUSTED,
+        debian: bool = False,
     ):
         super().__init__(f"pg{major}", run_dir=run_dir)
         self.major = major
@@ -109,7 +117,8 @@ class Postgres(Process):
         self.data = self.dir / "data"
         self.certs: Certificates | None = None
         self.user = _user()
-        self.home = _home(major)
+        self.debian = debian
+        self.home = Path(f"/usr/lib/postgresql/{major}") if debian else _home(major)
         self.env = {"LC_ALL": "C.UTF-8", "HOME": str(self.dir), "TZ": "UTC"}
         self.argv = [str(self.home / "bin" / "postgres"), "-D", str(self.data)]
         if len(f"{self.dir}/.s.PGSQL.{self.port}") > 107:
@@ -137,6 +146,8 @@ class Postgres(Process):
         }
         if tls:
             base |= self._make_certs()
+        if debian and self._has_setting("output_plugin_libraries"):
+            base["output_plugin_libraries"] = "pgoutput, test_decoding, wal2json"
         self.configure({**base, **(settings or {})})
 
     # -- making
@@ -156,9 +167,15 @@ class Postgres(Process):
         command = [str(self.home / "bin" / "initdb"), "-D", str(target), "-U", "postgres"]
         self._run_as_user([*command, "-A", "trust", "-E", "UTF8", "--no-sync"])
 
+    def _has_setting(self, name: str) -> bool:
+        """Minor releases get new ones, and a server does not start with one it does not know."""
+        command = [self.argv[0], "--describe-config"]
+        done = subprocess.run(command, timeout=60, check=True, stdout=subprocess.PIPE, text=True)
+        return any(line.split("\t")[0] == name for line in done.stdout.splitlines())
+
     def _template(self) -> Path:
         """The data directory of a server that never ran, made once and kept in the cache."""
-        release = installed("postgres", "package-lock.json").name
+        release = "debian" if self.debian else installed("postgres", "package-lock.json").name
         template = cache_dir() / "templates" / f"{release}-{self.major}-{self.user or os.geteuid()}"
         if not template.exists():
             made = self.dir / "template"
