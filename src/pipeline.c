@@ -205,7 +205,8 @@ static void beat(void *arg)
                       beat, p);
 }
 
-static enum wf_rc take_message(struct wf_pipeline *p, struct wf_err *err)
+static inline __attribute__((always_inline)) enum wf_rc take_message(struct wf_pipeline *p,
+                                                                     struct wf_err *err)
 {
     enum wf_rc rc = p->decoder_ops->decode(p->decoder, &p->item.msg, &p->change, err);
 

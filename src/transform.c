@@ -10,8 +10,7 @@ static bool wants_relation(const struct wf_source_conf *conf, struct wf_relation
     return rel->selected > 0;
 }
 
-/* What is not settled by the relation alone. */
-static bool wants(const struct wf_config *config, struct wf_change *c)
+bool wf_transform_decide(const struct wf_config *config, struct wf_change *c)
 {
     const struct wf_source_conf *conf = &config->source;
     uint32_t kept = 0;
@@ -28,11 +27,4 @@ static bool wants(const struct wf_config *config, struct wf_change *c)
     }
     c->truncate.nrels = kept;
     return kept > 0;
-}
-
-bool wf_transform_wants(const struct wf_config *config, struct wf_change *c)
-{
-    if (c->rel && c->rel->selected > 0 && !config->source.skipped_operations.n)
-        return true;
-    return wants(config, c);
 }
