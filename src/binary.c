@@ -81,6 +81,7 @@ static void check_type(const struct wf_binary *b, struct wf_reader *r)
 struct array {
     const struct wf_binary *element;
     uint32_t dims, size[MAX_DIMS];
+    bool empty; /* some send no dimension then, others one of size 0 */
     char special[8];
 };
 
@@ -154,8 +155,7 @@ static void read_array(const struct wf_binary *b, struct wf_reader *r, struct ar
     for (uint32_t i = 0; i < a->dims && !r->what; i++) {
         a->size[i] = wf_read_u32(r, "array size");
         lower[i] = (int32_t)wf_read_u32(r, "lower bound");
-        if (!a->size[i])
-            wf_read_fail(r, "array size");
+        a->empty |= !a->size[i];
     }
     if (!r->what)
         check_size(a, r);
@@ -169,7 +169,7 @@ static WF_BINARY(put_array)
     read_array(b, r, &a, lower);
     if (r->what)
         return;
-    if (!a.dims) {
+    if (!a.dims || a.empty) {
         wf_buf_put(out, "{}", 2);
         return;
     }

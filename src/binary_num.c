@@ -72,19 +72,21 @@ WF_BINARY(wf_binary_uint8)
 
 /* ---- floats ------------------------------------------------------------------------------ */
 
-/* A float between the neighbours whose middles bound what reads back as it. */
-struct bounds {
+/* A float, and the middles to its neighbours: what lies between reads back as it. */
+struct target {
+    double v;
+    bool single; /* it is a float4 */
     long double low, high;
 };
 
-static struct bounds bounds_of(double v, double below, double above)
+static struct target target_of(double v, double below, double above, bool single)
 {
     long double exact = v;
-    struct bounds b = {exact - (exact - (long double)below) / 2, 0};
+    struct target t = {v, single, exact - (exact - (long double)below) / 2, 0};
 
     /* nothing is above the largest: its upper middle is as far as its lower one */
-    b.high = isinf(above) ? exact + (exact - b.low) : exact + ((long double)above - exact) / 2;
-    return b;
+    t.high = isinf(above) ? exact + (exact - t.low) : exact + ((long double)above - exact) / 2;
+    return t;
 }
 
 /* "d.dddde+XX" as snprintf() writes it, taken apart. */
@@ -120,30 +122,44 @@ static void step_up(struct decimal *d)
     d->exponent++;
 }
 
-static bool is_within(const struct decimal *d, struct bounds b)
+/* Whether @d is exactly the middle @m; a long double cannot tell, its 39 digits can. */
+static bool is_middle(const struct decimal *d, long double m)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "%.38Le", m);
+    return text[0] == d->digits[0] && memcmp(text + 2, d->digits + 1, (size_t)d->n - 1) == 0 &&
+           strspn(text + 1 + d->n, "0") == (size_t)(39 - d->n) &&
+           strtol(strchr(text, 'e') + 1, NULL, 10) == d->exponent;
+}
+
+/* PostgreSQL takes no middle, though half of them would read back. */
+static bool is_within(const struct decimal *d, const struct target *t)
 {
     char text[40];
     long double v;
 
     snprintf(text, sizeof(text), "%c.%.*se%d", d->digits[0], d->n - 1, d->digits + 1, d->exponent);
+    if ((t->single ? (double)strtof(text, NULL) : strtod(text, NULL)) != t->v)
+        return false;
     v = strtold(text, NULL);
-    return v > b.low && v < b.high;
+    return !(v == t->low && is_middle(d, t->low)) && !(v == t->high && is_middle(d, t->high));
 }
 
 /* The fewest digits that lie strictly between the middles, the nearest of them: what Ryu finds
  * (common/d2s.c). Above a power of two the gap is wider, so the next one up may do as well. Of
  * decimals of @safe digits one at most lies between, so it is the shortest but for its zeros. */
-static void shortest(double v, struct bounds b, int safe, int most, struct decimal *d)
+static void shortest(const struct target *t, int safe, int most, struct decimal *d)
 {
     for (int n = safe; n < most; n++) {
-        decimal_of(v, n, d);
-        if (is_within(d, b))
+        decimal_of(t->v, n, d);
+        if (is_within(d, t))
             return;
         step_up(d);
-        if (is_within(d, b))
+        if (is_within(d, t))
             return;
     }
-    decimal_of(v, most, d);
+    decimal_of(t->v, most, d);
 }
 
 static void put_plain(struct wf_buf *out, const struct decimal *d)
@@ -204,25 +220,27 @@ static bool put_special(struct wf_buf *out, double *v)
 
 void wf_binary_put_float8(struct wf_buf *out, double v)
 {
+    struct target t;
     struct decimal d;
 
     if (put_special(out, &v))
         return;
-    shortest(v, bounds_of(v, nextafter(v, 0), nextafter(v, INFINITY)), v < DBL_MIN ? 1 : DBL_DIG,
-             17, &d);
+    t = target_of(v, nextafter(v, 0), nextafter(v, INFINITY), false);
+    shortest(&t, v < DBL_MIN ? 1 : DBL_DIG, 17, &d);
     put_decimal(out, &d, 15);
 }
 
 void wf_binary_put_float4(struct wf_buf *out, float f)
 {
     double v = (double)f;
+    struct target t;
     struct decimal d;
 
     if (put_special(out, &v))
         return;
     f = (float)v;
-    shortest(v, bounds_of(v, (double)nextafterf(f, 0), (double)nextafterf(f, INFINITY)),
-             f < FLT_MIN ? 1 : FLT_DIG, 9, &d);
+    t = target_of(v, (double)nextafterf(f, 0), (double)nextafterf(f, INFINITY), true);
+    shortest(&t, f < FLT_MIN ? 1 : FLT_DIG, 9, &d);
     put_decimal(out, &d, 6);
 }
 

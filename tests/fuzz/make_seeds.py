@@ -188,6 +188,24 @@ NESTED = ("{1,NULL}", r'{"a\"b",NULL,"c\\d"}', "[5:6]={a,b}", r'("{""(a,1)""}",5
           "((0,0),(1,1))", "<(0,0),1>", "{1,2,3}", "[1,2.5]", "{1:1.5,9:2}/3000", "010100000000000000",
           '"a"=>"1", "b"=>NULL', "(1,1),(0,0);(2,2),(1,1)")  # fmt: skip
 
+# ---- binary: a type's number (fuzz_binary.c), then a value's bytes ----
+
+TEXT_ARRAY = struct.pack("!IIIIIi", 1, 1, 25, 2, 1, 1) + b"a" + struct.pack("!i", -1)
+PAIR = struct.pack("!IIiiIi", 3, 23, 4, 7, 1009, len(TEXT_ARRAY)) + TEXT_ARRAY + struct.pack("!Ii", 16403, -1)
+BINARY = {
+    "array": (51, struct.pack("!IIIIIi", 1, 0, 16400, 1, 1, len(PAIR)) + PAIR),
+    "numeric": (31, struct.pack("!HhHHHH", 2, 0, 0x4000, 3, 1, 5000)),
+    "float8": (18, struct.pack("!d", 5197.0755542198895)),
+    "query": (36, bytes.fromhex("00000003 0202 01000063 00 01080162 00".replace(" ", ""))),
+    "vector": (35, bytes.fromhex("00000001 6127 00 0002 c001 0002".replace(" ", ""))),
+    "hstore": (45, struct.pack("!Ii", 1, 1) + b"a" + struct.pack("!i", 1) + b'"'),
+    "range": (38, b"\2" + struct.pack("!iiii", 4, 1, 4, 5)),
+    "interval": (29, struct.pack("!qii", -1, 1, -13)),
+    "inet": (23, bytes([2, 24, 0, 4, 10, 0, 0, 1])),
+}
+
+for name, (number, value) in BINARY.items():
+    put("binary", name, bytes([number]) + value)
 for number, value in enumerate(NESTED):
     put("nested", str(number), bytes([number]) + value.encode())
 for name, messages in PGOUTPUT.items():

@@ -1,0 +1,52 @@
+/* Configuration of the Kafka sink: options, librdkafka's settings, errors and their cures. */
+#ifndef WF_KAFKA_CONF_H
+#define WF_KAFKA_CONF_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+
+#include "err.h"
+#include "option.h"
+#include "sink.h"
+
+#define WF_KAFKA_CHECK_MS 5000 /* longest wait of the command line for an answer */
+
+struct wf_kafka_conf {
+    char *brokers;
+    int delivery, protocol, compression, mechanism;
+    bool allow_insecure, create_topics;
+    char *username, *password;
+    char *ssl_ca, *ssl_cert, *ssl_key, *ssl_key_password;
+    int64_t linger_ms, queue_bytes, max_message;
+    int64_t partitions, replication;
+    struct wf_map topic_config, rdkafka;
+};
+
+extern const struct wf_opt wf_kafka_opts[];
+
+/* Settings of the producer; @pipeline may be NULL. @err names the option that is wrong. */
+enum wf_rc wf_kafka_settings(const struct wf_kafka_conf *c, const char *pipeline,
+                             rd_kafka_conf_t *rc, struct wf_err *err);
+/* Settings of a consumer that reads a topic to its end. */
+enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_conf_t *rc,
+                                      struct wf_err *err);
+
+/* Whether trying again cannot help. */
+bool wf_kafka_needs_person(rd_kafka_resp_err_t code);
+/* Why the gapless guarantee could not be kept: librdkafka tells that in words only. */
+rd_kafka_resp_err_t wf_kafka_cause(rd_kafka_resp_err_t fatal, const char *text);
+/* "; hint: ...", or "". */
+const char *wf_kafka_cure(rd_kafka_resp_err_t code);
+/* WF_REJECT or WF_RETRY with topic, cause and cure; @text NULL = librdkafka's word for @code. */
+enum wf_rc wf_kafka_error(rd_kafka_resp_err_t code, const char *topic, const char *text,
+                          struct wf_err *err);
+
+/* As wf_sink_ops.check and .read. */
+void wf_kafka_check(const void *conf, const char *pipeline,
+                    void (*report)(void *arg, const char *level, const char *what,
+                                   const char *cure),
+                    void *arg);
+enum wf_rc wf_kafka_read(const void *conf, const char *topic, wf_record_fn fn, void *arg,
+                         struct wf_err *err);
+
+#endif
