@@ -174,22 +174,6 @@ static void described(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_e
     }
 }
 
-static void created(struct topic *topic, rd_kafka_event_t *event)
-{
-    size_t n;
-    const rd_kafka_topic_result_t **r =
-        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
-    rd_kafka_resp_err_t code = n ? rd_kafka_topic_result_error(r[0]) : RD_KAFKA_RESP_ERR__FAIL;
-    const char *text = n ? rd_kafka_topic_result_error_string(r[0]) : NULL;
-
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        wf_log(WF_LOG_INFO, "topic_created", NULL, "topic %s created", topic->name);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-        topic->step = CHECK;
-    else
-        fail(topic, code, "creating", text);
-}
-
 static void check_setting(struct wf_kafka_topics *t, struct topic *topic, const char *name,
                           const char *value)
 {
@@ -211,6 +195,25 @@ static void check_setting(struct wf_kafka_topics *t, struct topic *topic, const 
             "block the pipeline",
             topic->name, value, (long long)t->conf.max_message);
     }
+}
+
+/* What we asked for counts at once: the settings of a new topic reach the brokers one by one. */
+static void created(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
+{
+    size_t n;
+    const rd_kafka_topic_result_t **r =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
+    rd_kafka_resp_err_t code = n ? rd_kafka_topic_result_error(r[0]) : RD_KAFKA_RESP_ERR__FAIL;
+    const char *text = n ? rd_kafka_topic_result_error_string(r[0]) : NULL;
+
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        wf_log(WF_LOG_INFO, "topic_created", NULL, "topic %s created", topic->name);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        topic->step = CHECK;
+    else
+        fail(topic, code, "creating", text);
+    for (size_t i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < t->conf.config->n; i++)
+        check_setting(t, topic, t->conf.config->items[i].key, t->conf.config->items[i].value);
 }
 
 static void checked(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
@@ -250,7 +253,7 @@ static void answered(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_ev
     else if (topic->step == DESCRIBE)
         described(t, topic, event);
     else if (topic->step == CREATE)
-        created(topic, event);
+        created(t, topic, event);
     else
         checked(t, topic, event);
     if (topic->step < READY)
