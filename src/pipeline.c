@@ -91,7 +91,6 @@ static bool heartbeat_is_due(const struct wf_pipeline *p);
 static enum wf_rc take_heartbeat(struct wf_pipeline *p);
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err); /* source, decoder,
                                                                              transform */
-static enum wf_rc answer_decoder(struct wf_pipeline *p, struct wf_err *err);
 static bool is_boundary(const struct wf_pipeline *p);
 static enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
@@ -104,10 +103,8 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = WF_OK;
 
-    if (p->stage == EMPTY)
+    if (p->stage < DECODED)
         rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
-    else if (p->stage == ASKED)
-        rc = answer_decoder(p, err);
     if (rc != WF_OK || p->stage < DECODED)
         return rc;
     if (is_boundary(p))
@@ -184,7 +181,7 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
 /* Between transactions, once the first connection has made the encoder. */
 static bool heartbeat_is_due(const struct wf_pipeline *p)
 {
-    return p->heartbeat_due && p->shapes && !wf_delivery_open_txn(p->delivery);
+    return p->heartbeat_due && p->shapes && p->stage == EMPTY && !wf_delivery_open_txn(p->delivery);
 }
 
 static enum wf_rc take_heartbeat(struct wf_pipeline *p)
@@ -205,30 +202,25 @@ static void beat(void *arg)
                       beat, p);
 }
 
-static inline __attribute__((always_inline)) enum wf_rc take_message(struct wf_pipeline *p,
-                                                                     struct wf_err *err)
+/* The message stays until the decoder has its answer, and is decoded once more then. */
+static __attribute__((noinline)) enum wf_rc answer_decoder(struct wf_pipeline *p,
+                                                           struct wf_err *err)
 {
-    enum wf_rc rc = p->decoder_ops->decode(p->decoder, &p->item.msg, &p->change, err);
+    struct wf_table *table = NULL;
+    enum wf_rc rc = wf_tables_look(p->tables, p->decoder_ops->asks(p->decoder), &table, err);
 
-    if (rc == WF_AGAIN) {
-        if (p->decoder_ops->asks && p->decoder_ops->asks(p->decoder))
-            p->stage = ASKED;
-        return WF_OK;
-    }
     if (rc != WF_OK)
         return rc;
-    if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
-        return WF_OK;
-    if (!p->change.txn && p->change.lsn < p->start_lsn)
-        return WF_OK; /* a message outside transactions that is delivered already */
-    if (wf_transform_wants(p->config, &p->change))
-        p->stage = DECODED;
+    p->decoder_ops->tell(p->decoder, table);
+    p->stage = EMPTY;
     return WF_OK;
 }
 
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
 {
-    enum wf_rc rc = wf_source_next(p->source, &p->item, err);
+    enum wf_rc rc = __builtin_expect(p->stage == ASKED, 0)
+                        ? answer_decoder(p, err)
+                        : wf_source_next(p->source, &p->item, err);
 
     if (rc != WF_OK)
         return rc;
@@ -243,21 +235,21 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
     case WF_SOURCE_MESSAGE:
         break;
     }
-    return take_message(p, err);
-}
-
-/* The message stays until the decoder has its answer, and is decoded once more then. */
-static enum wf_rc answer_decoder(struct wf_pipeline *p, struct wf_err *err)
-{
-    const struct wf_table_name *name = p->decoder_ops->asks(p->decoder);
-    struct wf_table *table = NULL;
-    enum wf_rc rc = wf_tables_look(p->tables, name, &table, err);
-
+    rc = p->decoder_ops->decode(p->decoder, &p->item.msg, &p->change, err);
+    if (rc == WF_AGAIN) {
+        if (p->decoder_ops->asks && p->decoder_ops->asks(p->decoder))
+            p->stage = ASKED;
+        return WF_OK;
+    }
     if (rc != WF_OK)
         return rc;
-    p->decoder_ops->tell(p->decoder, table);
-    p->stage = EMPTY;
-    return take_message(p, err);
+    if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
+        return WF_OK;
+    if (!p->change.txn && p->change.lsn < p->start_lsn)
+        return WF_OK; /* a message outside transactions that is delivered already */
+    if (wf_transform_wants(p->config, &p->change))
+        p->stage = DECODED;
+    return WF_OK;
 }
 
 /* A BEGIN, or a COMMIT whose events, if it has any, are out. */

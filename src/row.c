@@ -210,9 +210,9 @@ static enum wf_rc put_binary(const struct wf_change *c, struct wf_plan *plan,
 }
 
 /* Everything but a plain text value. */
-static __attribute__((noinline)) enum wf_rc put_other(const struct wf_change *c, uint16_t i,
-                                                      const struct wf_col *col, struct wf_buf *out,
-                                                      struct wf_err *err)
+static __attribute__((noinline, cold)) enum wf_rc put_other(const struct wf_change *c, uint16_t i,
+                                                            const struct wf_col *col,
+                                                            struct wf_buf *out, struct wf_err *err)
 {
     struct wf_plan *plan = c->rel->plan;
     struct wf_plan_col *pc = &plan->cols[i];

@@ -51,8 +51,8 @@ struct wf_source {
         uint64_t lsn, since_us;
         unsigned count;
     } storm;
-    atomic_bool publication_lost; /* a notice of the stream said so */
-    char unsent[160];             /* table whose changes the plugin says it leaves out */
+    atomic_bool losing; /* a notice of the stream said that changes are left out */
+    char unsent[160];   /* the plugin's words, "" = it is the publication that is missing */
 
     struct wf_worker *worker;
     wf_cancel cancel;
@@ -218,6 +218,7 @@ static void note_unsent(struct wf_source *s, const char *text)
             return;
     }
     snprintf(s->unsent, sizeof(s->unsent), "%s", text);
+    atomic_store(&s->losing, true);
 }
 
 static void on_notice(void *arg, const PGresult *res)
@@ -227,7 +228,7 @@ static void on_notice(void *arg, const PGresult *res)
 
     /* 18 and later skip a missing publication's changes and only warn: that is loss. */
     if (text && strstr(text, "skipped loading publication"))
-        atomic_store(&s->publication_lost, true);
+        atomic_store(&s->losing, true);
     if (text)
         note_unsent(s, text);
     wf_log(WF_LOG_DEBUG, "notice", NULL, "PostgreSQL says: %s", text ? text : "?");
@@ -539,6 +540,18 @@ static enum wf_rc too_large(struct wf_source *s, int n)
     return lost(s, &err);
 }
 
+static enum wf_rc publication_lost(struct wf_source *s)
+{
+    struct wf_err err;
+
+    wf_err_refuse(&err, "publication_missing",
+                  "publication \"%s\" is missing at the WAL position being read and the server "
+                  "skips its changes; hint: drop the slot and the checkpoint in state.dir, make "
+                  "the publication, start again and load the tables anew",
+                  s->conf->publication);
+    return lost(s, &err);
+}
+
 static enum wf_rc unsent(struct wf_source *s)
 {
     struct wf_err err;
@@ -643,18 +656,8 @@ enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, stru
         return WF_AGAIN;
     if (n < 0)
         return stream_ended(s, n);
-    if (atomic_load_explicit(&s->publication_lost, memory_order_relaxed)) {
-        struct wf_err lost_err;
-
-        wf_err_refuse(&lost_err, "publication_missing",
-                      "publication \"%s\" is missing at the WAL position being read and the server "
-                      "skips its changes; hint: drop the slot and the checkpoint in state.dir, "
-                      "make the publication, start again and load the tables anew",
-                      s->conf->publication);
-        return lost(s, &lost_err);
-    }
-    if (__builtin_expect(s->unsent[0], 0))
-        return unsent(s);
+    if (atomic_load_explicit(&s->losing, memory_order_relaxed))
+        return s->unsent[0] ? unsent(s) : publication_lost(s);
     if (n > s->conf->max_row_bytes && n >= XLOGDATA_HEADER)
         return too_large(s, n);
     if (s->message[0] == 'w' && n >= XLOGDATA_HEADER)
@@ -696,8 +699,8 @@ void wf_source_reconnect(struct wf_source *s, int64_t after_ms, const char *why)
 void wf_source_fall_back(struct wf_source *s, const struct wf_err *why)
 {
     wf_log(WF_LOG_WARN, why->code, NULL, "%s", why->text);
-    s->variant++;
-    wf_source_reconnect(s, 0, "connecting again for another form of the values");
+    wf_source_reconnect(s, s->variant++ ? s->conf->reconnect_max_ms : 0, /* it should be the last */
+                        "connecting again for another form of the values");
 }
 
 void wf_source_set_read_lsn(struct wf_source *s, uint64_t lsn)
