@@ -213,9 +213,9 @@ def zoned_time(text: str) -> str:
     value = clock(text[:at])
     if zone or value < DAY:
         value = (value - (zone if text[at] == "+" else -zone)) % DAY
-    seconds_, fraction = divmod(value, 1_000_000)
+    whole, fraction = divmod(value, 1_000_000)
     point = f".{fraction:06}".rstrip("0") if fraction else ""
-    return f"{seconds_ // 3600:02}:{seconds_ // 60 % 60:02}:{seconds_ % 60:02}{point}Z"
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{point}Z"
 
 
 def interval(text: str) -> dict[str, int]:
