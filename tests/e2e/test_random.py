@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import fastavro
 import fastavro.read
-import pgvalues as pg_
+import pgvalues
 import psycopg2.extensions
 import pytest
 from harness import Ferry, database
@@ -146,29 +146,29 @@ def ranges(low: str, width: str, kind: str) -> str:
     return f"select {rounded(low, width, kind)}"
 
 
-ADDR = pg_.record(street=same, no=int)
+ADDR = pgvalues.record(street=same, no=int)
 
 
 def person(born: Callable[[str], Any]) -> Callable[[str], Any]:
-    return pg_.record(name=same, homes=array(ADDR), home=ADDR, moods=array(same), paid=pg_.decimal(2), born=born)
+    return pgvalues.record(name=same, homes=array(ADDR), home=ADDR, moods=array(same), paid=pgvalues.decimal(2), born=born)
 
 
 NUMBERS = {
-    "c_bool": Column("bool", (), "random() < 0.5", pg_.boolean, clause="not null default true"),
+    "c_bool": Column("bool", (), "random() < 0.5", pgvalues.boolean, clause="not null default true"),
     "c_int2": Column("int2", ("-32768", "32767"), "r_long(15)", int, clause="default 7"),
     "c_int4": Column("int4", ("-2147483648", "2147483647"), "r_long(31)", int, clause="not null default 5"),
     "c_int8": Column("int8", ("-9223372036854775808", "9223372036854775807", "0"), "r_long(63)", int),
     "c_oid": Column("oid", ("0", "4294967295", "2147483648"), "abs(r_long(32))", int, clause="not null"),
-    "c_float4": Column("float4", ("'NaN'", "'infinity'", "'-infinity'", "'-0'", "3.4028235e38", "1e-45", "16777217"), "((random() * 2 - 1) * power(10, random() * 70 - 35))::float4", pg_.single, seen=double_bits),
+    "c_float4": Column("float4", ("'NaN'", "'infinity'", "'-infinity'", "'-0'", "3.4028235e38", "1e-45", "16777217"), "((random() * 2 - 1) * power(10, random() * 70 - 35))::float4", pgvalues.single, seen=double_bits),
     "c_float8": Column("float8", ("'NaN'", "'infinity'", "'-infinity'", "'-0'", "1.7976931348623157e308", "5e-324", "9007199254740993"), "r_double()", float, seen=double_bits, clause="not null"),
-    "c_numeric": Column("numeric", ("0", "0.00", "'NaN'", "1e40", "-128", "127.0", "-32768.000", "1e-40", "-0.1"), "r_decimal(30, 20)", pg_.variable, same),
-    "c_decimal": Column("numeric(12,4)", ("0", "'NaN'", "-99999999.9999", "99999999.9999", "-0.0128"), "r_decimal(8, 3)", pg_.decimal(4)),
-    "c_whole": Column("numeric(38,0)", ("repeat('9', 38)", "'-' || repeat('9', 38)", "9223372036854775808"), "r_decimal(37, 0)", pg_.decimal(0), clause="not null default 12"),
-    "c_wide": Column("numeric(60,30)", ("1e-30", "-123456789012345678901234567890.5"), "r_decimal(30, 29)", pg_.decimal(30)),
-    "c_money": Column("money", ("'-92233720368547758.08'", "'92233720368547757.07'", "0"), "r_decimal(14, 2)", pg_.money),
-    "c_price": Column("price", ("0", "'NaN'"), "r_decimal(5, 2)", pg_.decimal(3)),
-    "c_tiny": Column("numeric(5,5)", ("0.99999", "-0.00001"), "random()::numeric * 0.9999", pg_.decimal(5)),
-    "c_hundreds": Column("numeric(5,-2)", ("9999900", "-9999900", "0"), "r_decimal(6, 2)", pg_.decimal(0), since=15),
+    "c_numeric": Column("numeric", ("0", "0.00", "'NaN'", "1e40", "-128", "127.0", "-32768.000", "1e-40", "-0.1"), "r_decimal(30, 20)", pgvalues.variable, same),
+    "c_decimal": Column("numeric(12,4)", ("0", "'NaN'", "-99999999.9999", "99999999.9999", "-0.0128"), "r_decimal(8, 3)", pgvalues.decimal(4)),
+    "c_whole": Column("numeric(38,0)", ("repeat('9', 38)", "'-' || repeat('9', 38)", "9223372036854775808"), "r_decimal(37, 0)", pgvalues.decimal(0), clause="not null default 12"),
+    "c_wide": Column("numeric(60,30)", ("1e-30", "-123456789012345678901234567890.5"), "r_decimal(30, 29)", pgvalues.decimal(30)),
+    "c_money": Column("money", ("'-92233720368547758.08'", "'92233720368547757.07'", "0"), "r_decimal(14, 2)", pgvalues.money),
+    "c_price": Column("price", ("0", "'NaN'"), "r_decimal(5, 2)", pgvalues.decimal(3)),
+    "c_tiny": Column("numeric(5,5)", ("0.99999", "-0.00001"), "random()::numeric * 0.9999", pgvalues.decimal(5)),
+    "c_hundreds": Column("numeric(5,-2)", ("9999900", "-9999900", "0"), "r_decimal(6, 2)", pgvalues.decimal(0), since=15),
 }  # fmt: skip
 
 TEXTS = {
@@ -187,10 +187,10 @@ TEXTS = {
 
 BYTES = {
     "c_uuid": Column("uuid", ("'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"), "md5(random()::text)"),
-    "c_bytea": Column("bytea", ("''", r"'\x00'", "decode(repeat('00ff', 2000), 'hex')"), "r_bytes(48)", pg_.bytea, clause="not null"),
-    "c_bit": Column("bit(12)", ("repeat('0', 12)", "repeat('1', 12)"), "r_bits(12)", pg_.bits, same),
-    "c_bit1": Column("bit(1)", ("'0'", "'1'"), "r_bits(1)", pg_.bit),
-    "c_varbit": Column("varbit(100)", ("''", "'0'", "repeat('1', 100)"), "r_bits(floor(random() * 101)::int)", pg_.bits, same),
+    "c_bytea": Column("bytea", ("''", r"'\x00'", "decode(repeat('00ff', 2000), 'hex')"), "r_bytes(48)", pgvalues.bytea, clause="not null"),
+    "c_bit": Column("bit(12)", ("repeat('0', 12)", "repeat('1', 12)"), "r_bits(12)", pgvalues.bits, same),
+    "c_bit1": Column("bit(1)", ("'0'", "'1'"), "r_bits(1)", pgvalues.bit),
+    "c_varbit": Column("varbit(100)", ("''", "'0'", "repeat('1', 100)"), "r_bits(floor(random() * 101)::int)", pgvalues.bits, same),
     "c_inet": Column("inet", ("'0.0.0.0/0'", "'::1'", "'::ffff:1.2.3.4/100'"), "'10.1.0.0'::inet + floor(random() * 1e6)::bigint"),
     "c_cidr": Column("cidr", ("'0.0.0.0/0'", "'2001:db8::/32'"), "set_masklen(('10.0.0.0'::inet + floor(random() * 1e6)::bigint)::cidr, 8 + floor(random() * 25)::int)"),
     "c_macaddr": Column("macaddr", ("'ff:ff:ff:ff:ff:ff'",), "left(md5(random()::text), 12)"),
@@ -206,17 +206,17 @@ BYTES = {
 }  # fmt: skip
 
 TIMES = {
-    "c_date": Column("date", ("'infinity'", "'-infinity'", "'4713-01-01 BC'", "'0001-12-31 BC'", "'5874897-12-31'", "'0005-02-29 BC'", "'1600-02-29'"), "r_date()", pg_.debezium_days, pg_.days),
-    "c_time": Column("time", ("'00:00'", "'24:00'", "'23:59:59.999999'"), "r_time()", pg_.clock, clause="not null"),
-    "c_time3": Column("time(3)", ("'24:00'", "'23:59:59.999'"), "r_time()", pg_.clock_ms, pg_.clock, clause="default '12:00'"),
-    "c_timetz": Column("timetz", ("'24:00+00'", "'24:00-15:59'", "'00:00+15:59:59'"), "r_time()::text || pick(array['+00', '-03:30', '+05:45', '-15:59:59', '+14'])", pg_.zoned_time, clause="not null"),
-    "c_timestamp": Column("timestamp", ("'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31 23:59:59.999999'", "'294247-01-10 04:00:54.775806'", "'294247-01-10 04:00:54.775807'", "'1969-12-31 23:59:59.999999'"), "r_stamp()", pg_.debezium_micros, pg_.micros),
-    "c_timestamp3": Column("timestamp(3)", ("'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31 23:59:59.999'"), "r_stamp()", pg_.debezium_millis, pg_.micros),
-    "c_timestamptz": Column("timestamptz", ("'infinity'", "'-infinity'", "'4713-01-02 BC'", "'0001-12-31 23:59:59+00 BC'", "'294276-12-31 23:59:59.999999+00'", "'10000-01-01 00:00+00'"), "r_stamp()", pg_.zoned(6), pg_.zoned_micros),
-    "c_timestamptz3": Column("timestamptz(3)", ("'infinity'", "'2024-02-29 23:59:59.9995+00'"), "r_stamp()", pg_.zoned(3), pg_.zoned_micros),
-    "c_timestamptz0": Column("timestamptz(0)", ("'1999-12-31 23:59:59.5+00'",), "r_stamp()", pg_.zoned(0), pg_.zoned_micros),
-    "c_interval": Column("interval", ("'0'", "'-1 mons +5 days -00:00:01'", "'178000000 years'", "'-178000000 years'", "'2147483647 days'", "'2147483647 hours'", "'-2147483647 hours -59.999999 secs'", "'-00:00:00.000001'"), "r_interval()", pg_.duration, pg_.interval),
-    "c_interval2": Column("interval", ("'infinity'", "'-infinity'"), "r_interval()", pg_.duration, pg_.interval, since=17),
+    "c_date": Column("date", ("'infinity'", "'-infinity'", "'4713-01-01 BC'", "'0001-12-31 BC'", "'5874897-12-31'", "'0005-02-29 BC'", "'1600-02-29'"), "r_date()", pgvalues.debezium_days, pgvalues.days),
+    "c_time": Column("time", ("'00:00'", "'24:00'", "'23:59:59.999999'"), "r_time()", pgvalues.clock, clause="not null"),
+    "c_time3": Column("time(3)", ("'24:00'", "'23:59:59.999'"), "r_time()", pgvalues.clock_ms, pgvalues.clock, clause="default '12:00'"),
+    "c_timetz": Column("timetz", ("'24:00+00'", "'24:00-15:59'", "'00:00+15:59:59'"), "r_time()::text || pick(array['+00', '-03:30', '+05:45', '-15:59:59', '+14'])", pgvalues.zoned_time, clause="not null"),
+    "c_timestamp": Column("timestamp", ("'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31 23:59:59.999999'", "'294247-01-10 04:00:54.775806'", "'294247-01-10 04:00:54.775807'", "'1969-12-31 23:59:59.999999'"), "r_stamp()", pgvalues.debezium_micros, pgvalues.micros),
+    "c_timestamp3": Column("timestamp(3)", ("'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31 23:59:59.999'"), "r_stamp()", pgvalues.debezium_millis, pgvalues.micros),
+    "c_timestamptz": Column("timestamptz", ("'infinity'", "'-infinity'", "'4713-01-02 BC'", "'0001-12-31 23:59:59+00 BC'", "'294276-12-31 23:59:59.999999+00'", "'10000-01-01 00:00+00'"), "r_stamp()", pgvalues.zoned(6), pgvalues.zoned_micros),
+    "c_timestamptz3": Column("timestamptz(3)", ("'infinity'", "'2024-02-29 23:59:59.9995+00'"), "r_stamp()", pgvalues.zoned(3), pgvalues.zoned_micros),
+    "c_timestamptz0": Column("timestamptz(0)", ("'1999-12-31 23:59:59.5+00'",), "r_stamp()", pgvalues.zoned(0), pgvalues.zoned_micros),
+    "c_interval": Column("interval", ("'0'", "'-1 mons +5 days -00:00:01'", "'178000000 years'", "'-178000000 years'", "'2147483647 days'", "'2147483647 hours'", "'-2147483647 hours -59.999999 secs'", "'-00:00:00.000001'"), "r_interval()", pgvalues.duration, pgvalues.interval),
+    "c_interval2": Column("interval", ("'infinity'", "'-infinity'"), "r_interval()", pgvalues.duration, pgvalues.interval, since=17),
 }  # fmt: skip
 
 RANGES = {
@@ -232,13 +232,13 @@ RANGES = {
 }  # fmt: skip
 
 SHAPES = {
-    "c_point": Column("point", ("'(0,0)'", "'(-0,1e300)'", "'(infinity,-infinity)'"), "r_point()", pg_.point, clause="not null"),
-    "c_line": Column("line", ("'{1,0,0}'",), "line(point(random(), random()), point(2 + random(), r_long(20)))", pg_.line, same),
-    "c_lseg": Column("lseg", ("'[(0,0),(0,0)]'",), "lseg(r_point(), r_point())", pg_.lseg, same, clause="not null"),
-    "c_box": Column("box", ("'(0,0),(0,0)'",), "box(r_point(), r_point())", pg_.box, same),
-    "c_path": Column("path", ("'[(0,0)]'", "'((0,0))'"), "case when random() < 0.5 then '[' || r_points() || ']' else '(' || r_points() || ')' end", pg_.path, same),
-    "c_polygon": Column("polygon", ("'((0,0))'", "'((1,1),(2,2),(1,1))'"), "'(' || r_points() || ')'", pg_.polygon, same),
-    "c_circle": Column("circle", ("'<(0,0),0>'", "'<(-1,1e300),infinity>'"), "circle(r_point(), abs(r_double()))", pg_.circle, same),
+    "c_point": Column("point", ("'(0,0)'", "'(-0,1e300)'", "'(infinity,-infinity)'"), "r_point()", pgvalues.point, clause="not null"),
+    "c_line": Column("line", ("'{1,0,0}'",), "line(point(random(), random()), point(2 + random(), r_long(20)))", pgvalues.line, same),
+    "c_lseg": Column("lseg", ("'[(0,0),(0,0)]'",), "lseg(r_point(), r_point())", pgvalues.lseg, same, clause="not null"),
+    "c_box": Column("box", ("'(0,0),(0,0)'",), "box(r_point(), r_point())", pgvalues.box, same),
+    "c_path": Column("path", ("'[(0,0)]'", "'((0,0))'"), "case when random() < 0.5 then '[' || r_points() || ']' else '(' || r_points() || ')' end", pgvalues.path, same),
+    "c_polygon": Column("polygon", ("'((0,0))'", "'((1,1),(2,2),(1,1))'"), "'(' || r_points() || ')'", pgvalues.polygon, same),
+    "c_circle": Column("circle", ("'<(0,0),0>'", "'<(-1,1e300),infinity>'"), "circle(r_point(), abs(r_double()))", pgvalues.circle, same),
 }  # fmt: skip
 
 ARRAYS = {
@@ -246,37 +246,37 @@ ARRAYS = {
     "a_int8": Column("int8[]", ("'{}'", "'{NULL}'", "(select array_agg(n) from generate_series(1, 300) n)"), "r_longs(63)", array(int)),
     "a_text": Column("text[]", ("'{}'", "'{\"\"}'", "'{NULL,\"NULL\",null}'", "'[0:1]={a,b}'"), "r_texts(8)", array(same)),
     "a_varchar": Column("varchar(9)[]", ("'{}'",), "r_texts(3)", array(same)),
-    "a_numeric": Column("numeric[]", ("'{}'", "'{1,NaN}'", "'{1.50,NULL}'"), "array[r_decimal(20, 10), null, r_decimal(1, 0)]", array(pg_.variable), array(same)),
-    "a_decimal": Column("numeric(9,2)[]", ("'{}'", "'{NULL,0}'"), "array[r_decimal(7, 1), r_decimal(1, 0)]", array(pg_.decimal(2)), clause="not null"),
-    "a_bool": Column("bool[]", ("'{}'",), "array[random() < 0.5, null, random() < 0.5]", array(pg_.boolean)),
+    "a_numeric": Column("numeric[]", ("'{}'", "'{1,NaN}'", "'{1.50,NULL}'"), "array[r_decimal(20, 10), null, r_decimal(1, 0)]", array(pgvalues.variable), array(same)),
+    "a_decimal": Column("numeric(9,2)[]", ("'{}'", "'{NULL,0}'"), "array[r_decimal(7, 1), r_decimal(1, 0)]", array(pgvalues.decimal(2)), clause="not null"),
+    "a_bool": Column("bool[]", ("'{}'",), "array[random() < 0.5, null, random() < 0.5]", array(pgvalues.boolean)),
     "a_float8": Column("float8[]", ("'{}'", "'{infinity,-infinity}'"), "array[r_double(), null, r_double()]", array(float)),
-    "a_date": Column("date[]", ("'{}'", "'{infinity}'"), "array[r_date(), r_date()]", array(pg_.debezium_days), array(pg_.days)),
-    "a_stamp": Column("timestamp[]", ("'{}'",), "array[r_stamp(), null, r_stamp()]", array(pg_.debezium_micros), array(pg_.micros)),
-    "a_stamptz": Column("timestamptz[]", ("'{}'",), "array[r_stamp(), r_stamp()]", array(pg_.zoned(6)), array(pg_.zoned_micros)),
-    "a_interval": Column("interval[]", ("'{}'",), "array[r_interval(), null]", array(pg_.duration), array(pg_.interval)),
+    "a_date": Column("date[]", ("'{}'", "'{infinity}'"), "array[r_date(), r_date()]", array(pgvalues.debezium_days), array(pgvalues.days)),
+    "a_stamp": Column("timestamp[]", ("'{}'",), "array[r_stamp(), null, r_stamp()]", array(pgvalues.debezium_micros), array(pgvalues.micros)),
+    "a_stamptz": Column("timestamptz[]", ("'{}'",), "array[r_stamp(), r_stamp()]", array(pgvalues.zoned(6)), array(pgvalues.zoned_micros)),
+    "a_interval": Column("interval[]", ("'{}'",), "array[r_interval(), null]", array(pgvalues.duration), array(pgvalues.interval)),
     "a_uuid": Column("uuid[]", ("'{}'",), "array[md5(random()::text), null]", array(same)),
-    "a_bytea": Column("bytea[]", ("'{}'",), "array[r_bytes(20), null, '']", array(pg_.bytea)),
-    "a_bit": Column("bit(9)[]", ("'{}'",), "array[r_bits(9), null]", array(pg_.bits), array(same)),
+    "a_bytea": Column("bytea[]", ("'{}'",), "array[r_bytes(20), null, '']", array(pgvalues.bytea)),
+    "a_bit": Column("bit(9)[]", ("'{}'",), "array[r_bits(9), null]", array(pgvalues.bits), array(same)),
     "a_json": Column("jsonb[]", ("'{}'",), "array[r_json(), null, '{}']", array(same)),
     "a_enum": Column("mood[]", ("'{}'",), "enum_range(null::mood)", array(same)),
     "a_inet": Column("inet[]", ("'{}'",), "array['10.0.0.1/8', null]", array(same)),
     "a_range": Column("int4range[]", ("'{}'",), f"array[({ranges('r_long(20)::int', '3', 'int4range')}), null]", array(same)),
-    "a_money": Column("money[]", ("'{}'",), "array[r_decimal(9, 2)::money]", array(pg_.money)),
-    "a_point": Column("point[]", ("'{}'",), "array[r_point(), null]", array(pg_.point)),
-    "a_box": Column("box[]", ("'{}'",), "array[box(r_point(), r_point()), null, box(r_point(), r_point())]", array(pg_.box, ";"), array(same, ";")),
+    "a_money": Column("money[]", ("'{}'",), "array[r_decimal(9, 2)::money]", array(pgvalues.money)),
+    "a_point": Column("point[]", ("'{}'",), "array[r_point(), null]", array(pgvalues.point)),
+    "a_box": Column("box[]", ("'{}'",), "array[box(r_point(), r_point()), null, box(r_point(), r_point())]", array(pgvalues.box, ";"), array(same, ";")),
     "a_domain": Column("positive[]", ("'{}'",), "array[1 + abs(r_long(20))]", array(int)),
 }  # fmt: skip
 
 PARTS = {
     "c_addr": Column("addr", ("row(null, null)", "row('', 0)"), "r_addr()", ADDR, clause="not null"),
     "c_home": Column("home", (), "r_addr()", ADDR),
-    "c_person": Column("person", (), "r_person()", person(pg_.debezium_days), person(pg_.days)),
+    "c_person": Column("person", (), "r_person()", person(pgvalues.debezium_days), person(pgvalues.days)),
     "a_addr": Column("addr[]", ("'{}'", "'{NULL}'"), "r_addrs()", array(ADDR)),
-    "a_person": Column("person[]", ("'{}'",), "array[r_person(), null]", array(person(pg_.debezium_days)), array(person(pg_.days))),
-    "c_hstore": Column("hstore", ("''", "'\"\"=>\"\"'"), "r_hstore()", pg_.hstore, seen=pairs, clause="not null"),
-    "a_hstore": Column("hstore[]", ("'{}'",), "array[r_hstore(), null]", array(pg_.hstore), seen=lambda v: v and [pairs(e) for e in v]),
-    "c_int2vector": Column("int2vector", ("''",), "r_long(15) || ' ' || r_long(15)", pg_.vector),
-    "c_oidvector": Column("oidvector", ("''", "'0 4294967295'"), "abs(r_long(31)) || ' ' || abs(r_long(31))", pg_.vector),
+    "a_person": Column("person[]", ("'{}'",), "array[r_person(), null]", array(person(pgvalues.debezium_days)), array(person(pgvalues.days))),
+    "c_hstore": Column("hstore", ("''", "'\"\"=>\"\"'"), "r_hstore()", pgvalues.hstore, seen=pairs, clause="not null"),
+    "a_hstore": Column("hstore[]", ("'{}'",), "array[r_hstore(), null]", array(pgvalues.hstore), seen=lambda v: v and [pairs(e) for e in v]),
+    "c_int2vector": Column("int2vector", ("''",), "r_long(15) || ' ' || r_long(15)", pgvalues.vector),
+    "c_oidvector": Column("oidvector", ("''", "'0 4294967295'"), "abs(r_long(31)) || ' ' || abs(r_long(31))", pgvalues.vector),
 }  # fmt: skip
 
 TABLES = {
@@ -344,7 +344,7 @@ def after(files: list[Path]) -> Iterator[dict[str, Any]]:
 
 def unequal(column: Column, profile: str, got: list[Any], texts: tuple[str | None, ...]) -> list[int]:
     """Where they differ, in value or Python type."""
-    mapping = pg_.or_null(column.native if profile == "native" and column.native else column.debezium)
+    mapping = pgvalues.or_null(column.native if profile == "native" and column.native else column.debezium)
     want = [None if text is None else mapping(text) for text in texts]
     seen = column.seen
     if seen:

@@ -47,6 +47,14 @@ struct kit {
     struct wf_buf json;
 };
 
+/* A number from the environment. */
+static inline uint64_t kit_asked(const char *variable, uint64_t otherwise)
+{
+    const char *s = getenv(variable);
+
+    return s && *s ? strtoull(s, NULL, 10) : otherwise;
+}
+
 #define KIT_COMMIT_US INT64_C(1700000000123456)
 #define KIT_NOW_US INT64_C(1700000001654321)
 

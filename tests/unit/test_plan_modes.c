@@ -304,6 +304,7 @@ static struct meaning *value_of(const struct column *c)
 /* ---- reading it ---- */
 
 static uint64_t rows, values, refused, absent;
+static unsigned tried[LEAVES_MAX]; /* a bit for each profile */
 
 struct table {
     json_t *schema, *fields;
@@ -493,6 +494,8 @@ static void try_table(unsigned round, unsigned nrows)
     choose_modes(round);
     for (unsigned i = 0; i < COLUMNS; i++) {
         plan_column(&columns[i], i, round / 5 * (COLUMNS - 12));
+        if (columns[i].form == LEAF)
+            tried[columns[i].part[0] - leaves] |= 1u << conf.profile;
         declare(&columns[i], &cols[i]);
     }
     open_kit(&k);
@@ -503,16 +506,9 @@ static void try_table(unsigned round, unsigned nrows)
     kit_close(&k);
 }
 
-static uint64_t asked(const char *variable, uint64_t otherwise)
-{
-    const char *s = getenv(variable);
-
-    return s && *s ? strtoull(s, NULL, 10) : otherwise;
-}
-
 Test(plan_modes, random_rows_mean_what_they_were_made_from, .timeout = 7200)
 {
-    uint64_t want = asked("WALFERRY_ROWS", ROWS), seed = asked("WALFERRY_SEED", 1);
+    uint64_t want = kit_asked("WALFERRY_ROWS", ROWS), seed = kit_asked("WALFERRY_SEED", 1);
     unsigned per_table = want > 100000 ? 200 : 10;
 
     state ^= seed * UINT64_C(0x2545f4914f6cdd1d);
@@ -525,6 +521,8 @@ Test(plan_modes, random_rows_mean_what_they_were_made_from, .timeout = 7200)
             "columns left out, 0 mismatches\n",
             (unsigned long long)seed, (unsigned long long)rows, (unsigned long long)values,
             (unsigned long long)refused, (unsigned long long)absent);
+    for (unsigned i = 0; i < nleaves; i++)
+        cr_expect_eq(tried[i], 31, "%s was not in a table of each profile", leaves[i].name);
     cr_expect_gt(refused, 0);
     cr_expect_gt(absent, 0);
 }
