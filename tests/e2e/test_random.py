@@ -70,7 +70,7 @@ create type mood as enum ('sad', 'very happy', 'it''s "odd", \ {x}');
 create domain positive as int check (value > 0);
 create domain price as numeric(8,3);
 create type addr as (street text, no int);
-create type person as (name text, homes addr[], home addr, moods mood[], paid numeric(8,2), born date);
+create type person as (name text, homes addr[], home addr, moods mood[], paid numeric(8,2), born date, sums numeric(9,3)[], seen timestamptz(3)[]);
 create domain home as addr;
 create function pick(anyarray) returns anyelement language sql volatile as
     $$ select $1[1 + floor(random() * cardinality($1))::int] $$;
@@ -130,7 +130,7 @@ create function r_addrs() returns addr[] language sql volatile as
 create function r_person() returns person language sql volatile as
     $$ select row(r_text(8), r_addrs(), case when random() < 0.8 then r_addr() end,
                   pick(array[null::text, '{}', '{sad,NULL,"very happy"}', array[(enum_range(null::mood))[3]]::text])::mood[],
-                  r_decimal(6, 1), r_date())::person $$;
+                  r_decimal(6, 1), r_date(), array[r_decimal(4, 2), null, 0], array[r_stamp(), null])::person $$;
 """
 
 
@@ -149,8 +149,15 @@ def ranges(low: str, width: str, kind: str) -> str:
 ADDR = pgvalues.record(street=same, no=int)
 
 
-def person(born: Callable[[str], Any]) -> Callable[[str], Any]:
-    return pgvalues.record(name=same, homes=array(ADDR), home=ADDR, moods=array(same), paid=pgvalues.decimal(2), born=born)
+def person(born: Callable[[str], Any], seen: Callable[[str], Any]) -> Callable[[str], Any]:
+    return pgvalues.record(
+        name=same, homes=array(ADDR), home=ADDR, moods=array(same), paid=pgvalues.decimal(2), born=born,
+        sums=array(pgvalues.decimal(3)), seen=array(seen),
+    )  # fmt: skip
+
+
+PERSON = person(pgvalues.debezium_days, pgvalues.zoned(3))
+PERSON_NATIVE = person(pgvalues.days, pgvalues.zoned_micros)
 
 
 NUMBERS = {
@@ -270,9 +277,9 @@ ARRAYS = {
 PARTS = {
     "c_addr": Column("addr", ("row(null, null)", "row('', 0)"), "r_addr()", ADDR, clause="not null"),
     "c_home": Column("home", (), "r_addr()", ADDR),
-    "c_person": Column("person", (), "r_person()", person(pgvalues.debezium_days), person(pgvalues.days)),
+    "c_person": Column("person", (), "r_person()", PERSON, PERSON_NATIVE),
     "a_addr": Column("addr[]", ("'{}'", "'{NULL}'"), "r_addrs()", array(ADDR)),
-    "a_person": Column("person[]", ("'{}'",), "array[r_person(), null]", array(person(pgvalues.debezium_days)), array(person(pgvalues.days))),
+    "a_person": Column("person[]", ("'{}'",), "array[r_person(), null]", array(PERSON), array(PERSON_NATIVE)),
     "c_hstore": Column("hstore", ("''", "'\"\"=>\"\"'"), "r_hstore()", pgvalues.hstore, seen=pairs, clause="not null"),
     "a_hstore": Column("hstore[]", ("'{}'",), "array[r_hstore(), null]", array(pgvalues.hstore), seen=lambda v: v and [pairs(e) for e in v]),
     "c_int2vector": Column("int2vector", ("''",), "r_long(15) || ' ' || r_long(15)", pgvalues.vector),
@@ -342,23 +349,24 @@ def after(files: list[Path]) -> Iterator[dict[str, Any]]:
                 yield record["after"]
 
 
-def unequal(column: Column, profile: str, got: list[Any], texts: tuple[str | None, ...]) -> list[int]:
-    """Where they differ, in value or Python type."""
+def unequal(column: Column, profile: str, got: list[Any], texts: tuple[str | None, ...]) -> tuple[list[int], int]:
+    """Where they differ, in value or Python type; and how many values had to be null."""
     mapping = pgvalues.or_null(column.native if profile == "native" and column.native else column.debezium)
     want = [None if text is None else mapping(text) for text in texts]
+    refused = want.count(None) - texts.count(None)
     seen = column.seen
     if seen:
         got, want = list(map(seen, got)), list(map(seen, want))
     if got == want and list(map(type, got)) == list(map(type, want)):
-        return []
-    return [i for i, (a, b) in enumerate(zip(got, want)) if type(a) is not type(b) or a != b]
+        return [], refused
+    return [i for i, (a, b) in enumerate(zip(got, want)) if type(a) is not type(b) or a != b], refused
 
 
 class Tally:
     """What was compared."""
 
     def __init__(self) -> None:
-        self.rows = self.values = 0
+        self.rows = self.values = self.refused = 0
         self.wrong: list[str] = []
 
     def table(self, connection: Any, ferry: Ferry, profile: str, table: str, columns: dict[str, Column]) -> None:
@@ -371,7 +379,9 @@ class Tally:
             for name, texts in zip(names, printed(connection, table, names, expected, last)):
                 got = [row[name] for row in chunk]
                 assert len(got) == len(texts), f"{table}: {len(got)} rows, not {len(texts)}"
-                for i in unequal(columns[name], profile, got, texts):
+                wrong, refused = unequal(columns[name], profile, got, texts)
+                self.refused += refused
+                for i in wrong:
                     self.wrong.append(f"{profile} {table}.{name} id {expected + i}: {got[i]!r} of {texts[i]!r}")
                 self.values += len(got)
             self.rows += len(chunk)
@@ -406,7 +416,8 @@ def compare(pg: Postgres, run_dir: Path, rows: int, capsys: pytest.CaptureFixtur
     with capsys.disabled():
         print(
             f"\nrandom rows: PostgreSQL {pg.major}, seed {seed}, {rows * len(TABLES)} rows in {len(TABLES)} tables, "
-            f"{tally.rows} read back in {len(PROFILES)} profiles, {tally.values} values compared, "
+            f"{tally.rows} read back in {len(PROFILES)} profiles, {tally.values} values compared "
+            f"({tally.refused} null by design), "
             f"{len(tally.wrong)} mismatches; filled in {filled - started:.0f} s, delivered in {delivered - filled:.0f} s, "
             f"compared in {time.monotonic() - delivered:.0f} s"
         )
