@@ -193,6 +193,8 @@ WF_FORM(wf_form_other)
         t->avro.pg_type = in->text_name ? in->text_name : in->name;
         return;
     }
+    if (wf_array_as_text(in))
+        return; /* a string is what array_handling_mode promises */
     if (in->modes->binary == WF_BINARY_BYTES) {
         t->avro.base = "bytes";
         return;

@@ -9,7 +9,7 @@
 #include "encode.h"
 #include "plan.h"
 
-#define KIT_MAX 80
+#define KIT_MAX 128
 #define KIT_ZERO (-2) /* type modifier 0 */
 
 /* A column: what the Relation message and the catalog say. */
@@ -26,6 +26,7 @@ struct kit_col {
     uint32_t base_oid;
     int32_t base_typmod;
     bool unknown; /* the catalog lost it */
+    const struct wf_catalog_type *tree;
 };
 
 struct kit {
@@ -45,6 +46,14 @@ struct kit {
     enum wf_rc rc;
     struct wf_buf json;
 };
+
+/* A number from the environment. */
+static inline uint64_t kit_asked(const char *variable, uint64_t otherwise)
+{
+    const char *s = getenv(variable);
+
+    return s && *s ? strtoull(s, NULL, 10) : otherwise;
+}
 
 #define KIT_COMMIT_US INT64_C(1700000000123456)
 #define KIT_NOW_US INT64_C(1700000001654321)
@@ -124,7 +133,8 @@ static inline enum wf_rc kit_table(struct kit *k, const char *schema, const char
                                                 .base_typmod = kit_typmod(c->base_typmod),
                                                 .base_name = c->type_name,
                                                 .base_typtype = c->labels ? 'e' : 'b',
-                                                .enum_labels = c->labels};
+                                                .enum_labels = c->labels,
+                                                .tree = c->tree};
     }
     /* key: column numbers as letters, "ca" = third, then first */
     for (; key && *key; key++)

@@ -1,5 +1,6 @@
 /* Random rows over every type: what the plan wrote must be what avro-c reads and writes, and the
- * values must be the ones the row was made from. */
+ * values must be the ones the row was made from. WALFERRY_ROWS says how many; other profiles and
+ * modes are test_plan_modes.c's. */
 #include <avro.h>
 #include <criterion/criterion.h>
 #include <stdarg.h>
@@ -612,7 +613,7 @@ static void round_trip(avro_value_t *v, const struct wf_event *ev)
     avro_writer_free(w);
 }
 
-Test(plan_oracle, random_rows_of_every_type, .timeout = 300)
+Test(plan_oracle, random_rows_of_every_type, .timeout = 3600)
 {
     static struct value values[NTYPES];
     static struct kit_col cols[NTYPES];
@@ -621,6 +622,7 @@ Test(plan_oracle, random_rows_of_every_type, .timeout = 300)
     avro_value_t v, after, fields;
     avro_schema_t schema;
     struct wf_plan *plan;
+    uint64_t rows = kit_asked("WALFERRY_ROWS", ROWS);
     struct kit k;
 
     for (size_t i = 0; i < NTYPES; i++)
@@ -633,7 +635,7 @@ Test(plan_oracle, random_rows_of_every_type, .timeout = 300)
                  0, "%s", avro_strerror());
     iface = avro_generic_class_from_schema(schema);
     avro_generic_value_new(iface, &v);
-    for (int n = 0; n < ROWS; n++) {
+    for (uint64_t n = 0; n < rows; n++) {
         for (size_t i = 0; i < NTYPES; i++) {
             bool is_null = !cols[i].required && rnd() % 8 == 0;
 

@@ -352,6 +352,25 @@ Test(types_array, as_text_by_option)
     nested_close(&n);
 }
 
+/* binary_handling_mode is about bytes: it does not reach this text. */
+Test(types_array, as_text_in_strict_too)
+{
+    struct wf_type_modes modes = {.profile = WF_PROFILE_STRICT,
+                                  .array = WF_ARRAY_STRING,
+                                  .binary = WF_BINARY_BASE64,
+                                  .placeholder = WF_TOAST_PLACEHOLDER};
+    struct nested n = nested_array(23, &modes);
+
+    cr_expect_eq(n.rc, WF_RESOLVED);
+    cr_expect_str_eq(nested_schema(&n), "\"string\"");
+    cr_expect_str_eq(nested_put(&n, "{{1}}"), "0a7b7b317d7d");
+    nested_close(&n);
+    modes.binary = WF_BINARY_BYTES;
+    n = nested_array(23, &modes);
+    cr_expect_str_eq(nested_schema(&n), "\"string\"");
+    nested_close(&n);
+}
+
 /* events.md's captured update: 28 numbers, one text, one UUID made of the name; others have none.
  */
 Test(types_array, unsent_values)
