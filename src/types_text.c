@@ -22,10 +22,12 @@ WF_CONV(wf_conv_text)
 /* Whether @s is one of the labels joined by ','; a label may hold commas itself. */
 static bool is_label(const char *labels, const char *s, size_t n)
 {
+    const char *end = labels + strlen(labels);
+
     for (const char *at = labels;; at++) {
-        if (!strncmp(at, s, n) && (at[n] == ',' || !at[n]))
+        if ((size_t)(end - at) >= n && !memcmp(at, s, n) && (at[n] == ',' || !at[n]))
             return true;
-        at = strchr(at, ',');
+        at = memchr(at, ',', (size_t)(end - at));
         if (!at)
             return false;
     }

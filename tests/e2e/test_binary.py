@@ -6,12 +6,12 @@ import json
 import random
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import fastavro.read
 import pytest
-from golden.goldens import DATA
-from golden.psql_file import PsqlFile
+from golden.goldens import run_captured
 from harness import Ferry, database
 
 from services import Postgres
@@ -79,12 +79,7 @@ def test_the_captured_sql_gives_the_same_events(postgres, run_dir, profile):
     """Every type of the capture: scalars, arrays, composites, domains, ranges, extensions."""
     db = database(postgres)
 
-    def run(name: str, **variables: int) -> None:
-        connection = postgres.connect(db)
-        try:
-            PsqlFile(connection, variables).run(DATA / "sql" / f"{name}.sql")
-        finally:
-            connection.close()
+    run = partial(run_captured, postgres, db)
 
     run("01-schema")
     # A scale that fastavro refuses; types whose text only the server can tell.

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import fastavro.read
 import psycopg2
 import pytest
-from golden.goldens import DATA
-from golden.psql_file import PsqlFile
+from golden.goldens import run_captured
 from harness import Ferry, database
 
 from services import Postgres, debian_wal2json, wait_until
@@ -110,12 +110,7 @@ def test_the_captured_sql_gives_the_events_of_pgoutput(debian, run_dir):
     """Every type, every identity, key changes, TOAST, partitions, messages, origins."""
     db = database(debian)
 
-    def run(name: str, **variables: int) -> None:
-        connection = debian.connect(db)
-        try:
-            PsqlFile(connection, variables).run(DATA / "sql" / f"{name}.sql")
-        finally:
-            connection.close()
+    run = partial(run_captured, debian, db)
 
     run("01-schema")
     run("02-rows", b=0)

@@ -1,80 +1,9 @@
 /* A stream of messages, each after two bytes of length; length 0 is a new connection. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "decoder.h"
+#include "touch.h"
 
 extern const struct wf_decoder_ops wf_decoder_pgoutput;
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
-static volatile unsigned char seen;
-
-static void touch(const void *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        seen ^= ((const unsigned char *)p)[i];
-}
-
-static void touch_text(const char *s)
-{
-    if (s)
-        touch(s, strlen(s) + 1);
-}
-
-static void touch_row(const struct wf_relation *rel, const struct wf_col *row)
-{
-    for (uint16_t i = 0; row && i < rel->ncols; i++) {
-        if (row[i].kind == WF_COL_TEXT || row[i].kind == WF_COL_BINARY)
-            touch(row[i].data, row[i].len);
-        else if (row[i].kind != WF_COL_NULL && row[i].kind != WF_COL_UNCHANGED)
-            abort();
-    }
-}
-
-static void free_plan(void *plan)
-{
-    free(plan);
-}
-
-static void touch_relation(struct wf_relation *rel)
-{
-    touch_text(rel->schema);
-    touch_text(rel->name);
-    if (rel->ncols > WF_MAX_COLUMNS || !rel->version || !rel->oid)
-        abort();
-    for (uint16_t i = 0; i < rel->ncols; i++) {
-        touch_text(rel->cols[i].name);
-        touch_text(rel->cols[i].type_name);
-    }
-    if (!rel->plan) { /* as the encoder does */
-        rel->plan = malloc(1);
-        rel->plan_free = free_plan;
-    }
-}
-
-/* Reads everything the contract says is there. */
-static void touch_change(const struct wf_change *c)
-{
-    if (c->txn) {
-        touch_text(c->txn->origin);
-    } else if (c->kind != WF_CHANGE_MESSAGE) {
-        abort();
-    }
-    if (c->rel) {
-        touch_relation(c->rel);
-        touch_row(c->rel, c->old_row);
-        touch_row(c->rel, c->new_row);
-    }
-    if (c->kind == WF_CHANGE_TRUNCATE) {
-        for (uint32_t i = 0; i < c->truncate.nrels; i++)
-            touch_relation(c->truncate.rels[i]);
-    }
-    if (c->kind == WF_CHANGE_MESSAGE) {
-        touch_text(c->message.prefix);
-        touch(c->message.content, c->message.len);
-    }
-}
 
 /* Return: false after a malformed message, where the product stops. */
 static int feed(struct wf_decoder *d, const unsigned char *data, size_t len)

@@ -18,7 +18,7 @@ static void check_text(const char *text)
 static void ask_about(struct wf_registry *r, const unsigned char *data)
 {
     r->schema = strdup("{\"type\":\"record\",\"name\":\"Key\",\"fields\":[]}");
-    r->body = schema_body(r->schema);
+    r->body = wf_registry_body(r->schema);
     r->table = strdup("public.t");
     snprintf(r->subject, sizeof(r->subject), "t-key");
     if (!r->schema || !r->body || !r->table)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import fastavro
 
+from golden.psql_file import PsqlFile
+
 DATA = Path(__file__).resolve().parent / "data"
 RUNS = ("main", "alt1", "alt2", "alt3", "alt4", "root")
 
@@ -69,3 +71,12 @@ def _plain(node: Any) -> Any:
 def parsed(text: str) -> Any:
     """A schema text as fastavro wants it; values come undisturbed by logical types."""
     return fastavro.parse_schema(_plain(json.loads(text)))
+
+
+def run_captured(pg, database: str, name: str, **variables: int) -> None:
+    """Runs one file of the captured SQL on a database of `pg`."""
+    connection = pg.connect(database)
+    try:
+        PsqlFile(connection, variables).run(DATA / "sql" / f"{name}.sql")
+    finally:
+        connection.close()
