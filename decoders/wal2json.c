@@ -207,7 +207,7 @@ static enum wf_rc change(struct wf_decoder *d, struct wf_change *out, const char
         return WF_OK;
     }
     rc = shape(d, &t, what, err);
-    if (rc != WF_OK || *what)
+    if (rc != WF_OK || *what || !t)
         return rc;
     out->rel = t->rel;
     if (rec->action == 'T') {

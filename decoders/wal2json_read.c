@@ -29,7 +29,7 @@ static void skip_space(struct wf_w2j_reader *r)
 static char peek(struct wf_w2j_reader *r)
 {
     skip_space(r);
-    return r->at < r->end ? *r->at : '\0';
+    return (char)(r->at < r->end ? *r->at : '\0');
 }
 
 static bool take(struct wf_w2j_reader *r, char c)
@@ -266,11 +266,11 @@ static bool scalar(struct wf_w2j_reader *r, enum wf_w2j_value *kind, struct wf_w
 static bool whole(struct wf_w2j_reader *r, int64_t min, int64_t max, int64_t *out)
 {
     const char *at = (skip_space(r), r->at);
-    struct wf_w2j_text text;
+    struct wf_w2j_text text = {0};
     bool negative;
     uint64_t v = 0;
 
-    if (!number(r, &text))
+    if (!number(r, &text) || !text.n)
         return false;
     negative = text.s[0] == '-';
     if (text.n > MAX_NUMBER - 2)
@@ -591,7 +591,7 @@ static bool record_action(struct wf_w2j_reader *r, struct wf_w2j_record *out)
 
     if (!string(r, &text))
         return false;
-    if (text.n != 1 || !memchr("BCIUDTM", text.s[0], 7))
+    if (text.n != 1 || !text.s[0] || !strchr("BCIUDTM", text.s[0]))
         return fail(r, at, "unknown action");
     out->action = text.s[0];
     return true;

@@ -600,7 +600,7 @@ static char identity_of(const struct wf_w2j_table *t, const struct wf_w2j_record
         return equals_pk(rec) ? 'd' : 'i';
     if (t->rel)
         return t->rel->identity;
-    return t->live && t->live->oid ? t->live->identity : 'd';
+    return (char)(t->live && t->live->oid ? t->live->identity : 'd');
 }
 
 static void mark_keys(struct wf_w2j_tables *s, const struct wf_w2j_table *t,
@@ -663,7 +663,7 @@ static struct wf_relation *make_relation(const struct wf_w2j_tables *s,
     struct wf_relation *rel;
     char *text;
 
-    for (uint16_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         bytes += s->cand[i].name.n + s->cand[i].type.n + s->cand[i].type_name.n + 3;
     rel = calloc(1, sizeof(*rel) + n * (sizeof(*rel->cols) + sizeof(**cols)) + bytes);
     if (!rel)
@@ -677,7 +677,7 @@ static struct wf_relation *make_relation(const struct wf_w2j_tables *s,
     rel->name = keep(&text, text_of(t->name.name));
     rel->identity = identity;
     rel->ncols = (uint16_t)n;
-    for (uint16_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct candidate *c = &s->cand[i];
 
         rel->cols[i] = (struct wf_relcol){.name = keep(&text, c->name),

@@ -372,11 +372,10 @@ static bool build_made(struct wf_binary *b, uint32_t oid)
 
 static bool build(struct wf_binary *b, const struct wf_type_in *in)
 {
-    *b = (struct wf_binary){.oid = in->oid,
-                            .domain = in->domain,
-                            .delim = in->delim        ? in->delim
-                                     : in->oid == 603 ? ';'
-                                                      : ','};
+    const char usual = (char)(in->oid == 603 ? ';' : ','); /* of box */
+
+    *b = (struct wf_binary){
+        .oid = in->oid, .domain = in->domain, .delim = (char)(in->delim ? in->delim : usual)};
     if (in->kind != 'a' && in->kind != 'c') {
         b->put = in->enum_labels ? wf_binary_text : find_scalar(in->oid, in->name);
         return b->put || build_made(b, in->oid);

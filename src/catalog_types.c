@@ -83,7 +83,7 @@ static char kind_of(const PGresult *types, int row)
 
     if (!PQgetisnull(types, row, TYPE_ELEM))
         return 'a';
-    return type == 'c' || type == 'r' || type == 'm' ? type : 'b';
+    return (char)(type == 'c' || type == 'r' || type == 'm' ? type : 'b');
 }
 
 /* The row a type ends at, domains followed; a domain's type modifier counts where none is set. */

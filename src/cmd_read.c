@@ -221,6 +221,8 @@ static enum wf_rc read_topic(struct topic_reader *t, const struct wf_config *con
 {
     enum wf_rc rc;
 
+    if (!config) /* the command line asks for one */
+        return wf_err_config(err, "--topic needs a pipeline");
     if (!config->sink_ops->read)
         return wf_err_config(err, "sink %s has no topics to read", config->sink_ops->name);
     rc = config->sink_ops->read(config->sink, topic, print_record, t, err);

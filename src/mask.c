@@ -101,7 +101,7 @@ static WF_CONV(conv_hash)
         EVP_DigestUpdate(m->digest, m->text, strlen(m->text)) != 1 ||
         EVP_DigestUpdate(m->digest, s, n) != 1 || EVP_DigestFinal_ex(m->digest, digest, NULL) != 1)
         return wf_conv_fail(why, WF_CONV_BAD);
-    for (unsigned i = 0; i < DIGEST_LEN; i++) {
+    for (size_t i = 0; i < DIGEST_LEN; i++) {
         text[2 * i] = digits[digest[i] >> 4];
         text[2 * i + 1] = digits[digest[i] & 15];
     }

@@ -84,7 +84,9 @@ static const char *source_type(const struct wf_catalog_col *cc)
 static bool add_parts(struct wf_plan_col *pc, const struct wf_catalog_col *cc,
                       struct wf_type_in *in)
 {
-    in->kind = cc && strchr("crm", cc->base_typtype) && cc->base_typtype ? cc->base_typtype : 'b';
+    bool shaped = cc && cc->base_typtype && strchr("crm", cc->base_typtype);
+
+    in->kind = (char)(shaped ? cc->base_typtype : 'b');
     if (!cc || !cc->tree)
         return true;
     pc->tree = wf_type_tree_new(cc->tree);

@@ -59,7 +59,7 @@ static bool sum_of(const void *data, size_t len, char out[SUM_LEN + 1])
 
     if (EVP_Digest(data, len, md, &n, EVP_sha256(), NULL) != 1 || n != SUM_LEN / 2)
         return false;
-    for (unsigned i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         out[2 * i] = digits[md[i] >> 4];
         out[2 * i + 1] = digits[md[i] & 15];
     }
@@ -97,7 +97,8 @@ static void make_room(struct wf_schema_ids *s)
 
     while (i < s->nentries && s->entries[i].key)
         i++;
-    drop_entry(s, i < s->nentries ? i : 0);
+    if (s->nentries)
+        drop_entry(s, i < s->nentries ? i : 0);
 }
 
 static bool add_entry(struct wf_schema_ids *s, const char *subject, const char *sum, bool key,
@@ -238,8 +239,10 @@ static bool take_id(struct wf_schema_ids *s, char *line, bool key, bool foreign,
     char *sum;
     long id = strtol(line, &sum, 10);
 
-    if (sum == line || *sum++ != ' ' || id <= 0 || id > INT32_MAX || strlen(sum) <= SUM_LEN + 1 ||
-        sum[SUM_LEN] != ' ')
+    if (sum == line || *sum != ' ' || id <= 0 || id > INT32_MAX)
+        return false;
+    sum++;
+    if (strlen(sum) <= SUM_LEN + 1 || sum[SUM_LEN] != ' ')
         return false;
     sum[SUM_LEN] = '\0';
     if (!key && !ours) /* asked again */
@@ -291,32 +294,38 @@ static bool is_whole(struct wf_buf *content)
     return true;
 }
 
-/* Return: false when it cannot be read; errno is 0 when it is too large. */
-static bool read_file(const struct wf_schema_ids *s, struct wf_buf *out)
+/* Return: 0, or the error number; EFBIG when it is too large. */
+static int read_file(const struct wf_schema_ids *s, struct wf_buf *out)
 {
     int fd = openat(s->dir_fd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     unsigned char part[65536];
-    ssize_t n = 0;
+    int error = 0;
+    ssize_t n;
 
     if (fd < 0)
-        return false;
-    while (!out->failed && (n = read(fd, part, sizeof(part))) > 0)
-        wf_buf_put(out, part, (size_t)n);
-    if (n >= 0)
-        errno = 0;
+        return errno;
+    do {
+        n = read(fd, part, sizeof(part));
+        if (n < 0)
+            error = errno;
+        if (n > 0)
+            wf_buf_put(out, part, (size_t)n);
+    } while (n > 0 && !out->failed);
     close(fd);
-    return n >= 0 && !out->failed;
+    return out->failed ? EFBIG : error;
 }
 
 static void load(struct wf_schema_ids *s)
 {
     struct wf_buf content;
     const char *why = NULL;
+    int error;
 
     wf_buf_init(&content, FILE_MAX);
-    if (!read_file(s, &content)) {
-        if (errno != ENOENT)
-            why = errno ? strerror(errno) : "it is too large";
+    error = read_file(s, &content);
+    if (error) {
+        if (error != ENOENT)
+            why = strerror(error);
     } else if (!is_whole(&content) || !take_lines(s, (char *)content.data)) {
         why = "it is damaged, or another version's";
     }

@@ -98,7 +98,7 @@ bool wf_select_skips(const struct wf_source_conf *conf, enum wf_change_kind kind
                                    [WF_CHANGE_UPDATE] = 'u',
                                    [WF_CHANGE_DELETE] = 'd',
                                    [WF_CHANGE_TRUNCATE] = 't'};
-    char letter = (size_t)kind < sizeof(letters) ? letters[kind] : '\0';
+    char letter = (char)((size_t)kind < sizeof(letters) ? letters[kind] : '\0');
 
     if (!conf->skipped_operations.n)
         return kind == WF_CHANGE_TRUNCATE && truncate_skipped;

@@ -46,7 +46,8 @@ static bool take_quoted(struct items *r, struct item *out)
     out->s = to;
     to += out->n;
     for (; r->s < r->end && *r->s != '"'; r->s++) {
-        if (*r->s == '\\' && ++r->s == r->end)
+        r->s += *r->s == '\\';
+        if (r->s == r->end)
             return false;
         *to++ = *r->s;
     }
@@ -137,6 +138,7 @@ WF_CONV(wf_conv_array)
     struct items r = {.s = s, .end = s + n, .scratch = limit, .delim = (char)t->arg};
     unsigned char *start = p++;
     int64_t count = 0;
+    bool more;
 
     *start = 0;
     if (!begin_items(&r, why))
@@ -154,7 +156,9 @@ WF_CONV(wf_conv_array)
         if (!p)
             return NULL;
         count++;
-    } while (r.s < r.end && *r.s++ == t->arg);
+        more = r.s < r.end && *r.s == t->arg;
+        r.s += r.s < r.end;
+    } while (more);
     if (r.s != r.end || r.s[-1] != '}')
         return wf_conv_fail(why, WF_CONV_BAD);
     return wf_conv_close_block(start, p, count);

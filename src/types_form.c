@@ -430,7 +430,7 @@ static void add_source(struct wf_coltype *t, const struct wf_type_in *in)
     int length, scale;
     size_t i = 0;
 
-    for (; name[i] && i < sizeof(t->source_type) - 1; i++)
+    for (; i < sizeof(t->source_type) - 1 && name[i]; i++)
         t->source_type[i] =
             (char)(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 'a' + 'A' : name[i]);
     source_shape(oid, in->typmod, &length, &scale);

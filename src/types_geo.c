@@ -85,7 +85,7 @@ static uint32_t put_box(const char *s, const char *end, unsigned char **p)
     struct xy a, b;
 
     s = take_point(s, end, &a);
-    if (!s || s == end || *s++ != ',' || take_point(s, end, &b) != end)
+    if (!s || s == end || *s != ',' || take_point(s + 1, end, &b) != end)
         return 0;
     *p = put_xy(put_xy(*p, a), (struct xy){a.x, b.y});
     *p = put_xy(put_xy(put_xy(*p, b), (struct xy){b.x, a.y}), a);
@@ -143,7 +143,7 @@ WF_CONV(wf_conv_shape)
     memmove(p, wkb, len);
     p += len;
     *p++ = 0; /* no srid */
-    return put_extensions(p, shape, shape == SHAPE_PATH && s != whole ? *whole : 0);
+    return put_extensions(p, shape, (char)(shape == SHAPE_PATH && s != whole ? *whole : 0));
 }
 
 /* "<(x,y),r>" to {center, radius}. */

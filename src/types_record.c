@@ -32,7 +32,8 @@ static const char *take_field(const char *s, const char *end, char *scratch, con
             *n = (size_t)(to - scratch);
             return s + 1;
         }
-        if ((*s == '"' || *s == '\\') && ++s == end)
+        s += *s == '"' || *s == '\\';
+        if (s == end)
             return NULL;
         *to++ = *s;
     }
@@ -56,8 +57,9 @@ WF_CONV(wf_conv_record)
         if (!s || s == end || *s != (i + 1 < t->nsub ? ',' : ')'))
             return wf_conv_fail(why, WF_CONV_BAD);
         *p++ = field ? 2 : 0;
-        if (field)
-            p = f->conv(f, field, len, p, why);
+        if (!field)
+            continue;
+        p = f->conv(f, field, len, p, why);
         if (!p)
             return NULL;
     }
