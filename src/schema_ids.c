@@ -87,7 +87,9 @@ static void drop_text(struct wf_schema_ids *s, size_t i)
     free(s->texts[i].subject);
     free(s->texts[i].text);
     s->ntexts--;
-    memmove(&s->texts[i], &s->texts[i + 1], (s->ntexts - i) * sizeof(s->texts[0]));
+    for (; i < s->ntexts; i++)
+        s->texts[i] = s->texts[i + 1];
+    s->texts[i] = (struct last){0};
 }
 
 /* The oldest, but ids of keys only when there are no others: rows are placed by them. */
@@ -132,7 +134,7 @@ static bool set_text(struct wf_schema_ids *s, const char *subject, const char *t
         }
     if (len > TEXTS_MAX / 4) /* the registry has it */
         return true;
-    while (s->text_bytes + len > TEXTS_MAX || s->ntexts >= IDS_MAX)
+    while (s->ntexts && (s->text_bytes + len > TEXTS_MAX || s->ntexts >= IDS_MAX))
         drop_text(s, 0);
     texts = grow(s->texts, s->ntexts, sizeof(*texts));
     if (!texts)

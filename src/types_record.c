@@ -22,7 +22,7 @@ static const char *take_field(const char *s, const char *end, char *scratch, con
                 return NULL;
             s++;
         }
-        *field = s == start ? NULL : start;
+        *field = start;
         *n = (size_t)(s - start);
         return s;
     }
@@ -50,18 +50,22 @@ WF_CONV(wf_conv_record)
         return wf_conv_fail(why, WF_CONV_BAD);
     for (uint16_t i = 0; i < t->nsub; i++) {
         const struct wf_coltype *f = &t->sub[i];
+        unsigned char *next;
         const char *field;
+        bool present;
         size_t len;
 
+        present = s + 1 < end && s[1] != ',' && s[1] != ')';
         s = take_field(s + 1, end, scratch, &field, &len);
         if (!s || s == end || *s != (i + 1 < t->nsub ? ',' : ')'))
             return wf_conv_fail(why, WF_CONV_BAD);
-        *p++ = field ? 2 : 0;
-        if (!field)
+        *p++ = present ? 2 : 0;
+        if (!present)
             continue;
-        p = f->conv(f, field, len, p, why);
-        if (!p)
+        next = f->conv(f, field, len, p, why);
+        if (!next)
             return NULL;
+        p = next;
     }
     return s + 1 == end ? p : wf_conv_fail(why, WF_CONV_BAD);
 }
