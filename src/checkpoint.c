@@ -123,8 +123,8 @@ static bool is_valid(const struct record *r)
 {
     return memcmp(r->magic, magic, sizeof(magic)) == 0 && r->version == FORMAT_VERSION &&
            r->crc == crc32c(r, offsetof(struct record, crc)) &&
-           memchr(r->slot, '\0', sizeof(r->slot)) &&
-           (r->state == WF_CHECKPOINT_INTENT || r->state == WF_CHECKPOINT_ACTIVE);
+           memchr(r->slot, '\0', sizeof(r->slot)) && r->state >= WF_CHECKPOINT_INTENT &&
+           r->state <= WF_CHECKPOINT_COPY;
 }
 
 /* A link or somebody else's file could hand us a foreign position. */

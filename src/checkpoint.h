@@ -11,6 +11,7 @@ enum wf_checkpoint_state {
     WF_CHECKPOINT_NONE = 0, /* no file yet */
     WF_CHECKPOINT_INTENT,   /* a slot is about to be created; nothing was ever delivered */
     WF_CHECKPOINT_ACTIVE,   /* lsn is delivered */
+    WF_CHECKPOINT_COPY,     /* the keeper's is the truth, this is what it was a while ago */
 };
 
 struct wf_checkpoint {
@@ -21,6 +22,20 @@ struct wf_checkpoint {
     uint64_t lsn; /* end of the last whole delivered transaction, or a later barrier */
     int64_t saved_us;
     char slot[64];
+    /* A keeper's only: of the transaction after lsn the first changes are delivered as well. */
+    struct wf_split {
+        uint64_t final_lsn; /* wf_txn.final_lsn, 0 = no part is */
+        uint64_t changes;   /* counted before any filter */
+        uint64_t hash;      /* over them */
+    } split;
+};
+
+/* Who keeps the checkpoint instead of the file: a sink that stores it together with the events. */
+struct wf_keeper {
+    /* What is stored there now; state NONE when nothing is. Blocks; may be called from any thread.
+     */
+    enum wf_rc (*stored)(void *arg, struct wf_checkpoint *cp, struct wf_err *err);
+    void *arg;
 };
 
 struct wf_checkpoint_store;

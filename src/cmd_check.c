@@ -101,7 +101,7 @@ static void check_slot(struct checker *c, const struct wf_config *config, PGconn
     if (rc == WF_OK)
         rc = wf_checkpoint_peek(config->state.dir, &cp, &err);
     if (rc == WF_OK)
-        rc = wf_slot_check(conn, &config->source, NULL, server, &slot, &cp, &err);
+        rc = wf_slot_check(&config->source, server, &slot, &cp, &err);
     if (rc != WF_OK) {
         report_err(c, &err, "the server's log tells more");
     } else if (!slot.exists) {

@@ -39,6 +39,45 @@ static enum wf_rc show(PGconn *conn, const char *name, wf_cancel *cancel, char *
     return rc;
 }
 
+/* A line of a history file: parentTLI <tab> switchpoint <tab> reason (PostgreSQL source,
+ * readTimeLineHistory()). */
+static void note_forks(struct wf_server *server, const char *history)
+{
+    while (*history) {
+        struct wf_fork fork = {0};
+        char *end, point[24];
+
+        fork.timeline = (uint32_t)strtoul(history, &end, 10);
+        if (fork.timeline && *end == '\t') {
+            snprintf(point, sizeof(point), "%.*s", (int)strcspn(end + 1, "\t\n"), end + 1);
+            if (wf_lsn_parse(point, &fork.lsn, NULL) == WF_OK) {
+                if (server->nforks == WF_FORKS_MAX)
+                    memmove(server->forks, server->forks + 1,
+                            --server->nforks * sizeof(server->forks[0]));
+                server->forks[server->nforks++] = fork;
+            }
+        }
+        history += strcspn(history, "\n");
+        history += *history == '\n';
+    }
+}
+
+static enum wf_rc read_history(PGconn *conn, wf_cancel *cancel, struct wf_server *server,
+                               struct wf_err *err)
+{
+    wf_autoresult PGresult *res = NULL;
+    char sql[64];
+    enum wf_rc rc;
+
+    if (server->timeline <= 1)
+        return WF_OK;
+    snprintf(sql, sizeof(sql), "TIMELINE_HISTORY %u", server->timeline);
+    rc = wf_pg_query(conn, sql, cancel, &res, err);
+    if (rc == WF_OK && PQntuples(res) && !PQgetisnull(res, 0, 1))
+        note_forks(server, PQgetvalue(res, 0, 1));
+    return rc;
+}
+
 enum wf_rc wf_server_identify(PGconn *conn, wf_cancel *cancel, struct wf_server *out,
                               struct wf_err *err)
 {
@@ -55,7 +94,6 @@ enum wf_rc wf_server_identify(PGconn *conn, wf_cancel *cancel, struct wf_server 
         return rc;
     out->system_id = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
     out->timeline = (uint32_t)strtoul(PQgetvalue(res, 0, 1), NULL, 10);
-    out->flush_lsn = lsn_value(res, 0, 2);
     copy_text(out->database, sizeof(out->database), wf_pg_value(res, 0, 3));
     out->raw_text = wf_pg_raw_text(conn);
     rc = show(conn, "wal_level", cancel, level, sizeof(level), err);
@@ -69,7 +107,7 @@ enum wf_rc wf_server_identify(PGconn *conn, wf_cancel *cancel, struct wf_server 
         rc = show(conn, "wal_sender_timeout", cancel, timeout, sizeof(timeout), err);
     if (rc == WF_OK)
         out->sender_timeout_ms = strtoll(timeout, NULL, 10); /* pg_settings: in its unit, ms */
-    return rc;
+    return rc == WF_OK ? read_history(conn, cancel, out, err) : rc;
 }
 
 /* PostgreSQL documentation, "pg_replication_slots": columns grew with the versions. */
@@ -85,20 +123,26 @@ enum wf_rc wf_slot_look(PGconn *conn, const char *slot, wf_cancel *cancel, struc
 {
     wf_autoquoted char *quoted = NULL;
     wf_autoresult PGresult *res = NULL;
-    char sql[512];
+    char sql[640];
     enum wf_rc rc = wf_pg_literal(conn, slot, &quoted, err);
 
     *out = (struct wf_slot_info){0};
     if (rc != WF_OK)
         return rc;
     snprintf(sql, sizeof(sql),
-             "SELECT plugin, slot_type, database, confirmed_flush_lsn, active_pid, wal_status, %s "
-             "FROM pg_catalog.pg_replication_slots WHERE slot_name = %s",
+             "SELECT plugin, slot_type, database, confirmed_flush_lsn, active_pid, wal_status, %s, "
+             "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() "
+             "ELSE pg_catalog.pg_current_wal_flush_lsn() END "
+             "FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_replication_slots "
+             "ON slot_name = %s",
              invalidation_column(PQserverVersion(conn)), quoted);
     rc = wf_pg_query(conn, sql, cancel, &res, err);
-    if (rc != WF_OK || !PQntuples(res))
+    if (rc != WF_OK)
         return rc;
-    out->exists = true;
+    out->wal_lsn = lsn_value(res, 0, 7);
+    out->exists = !PQgetisnull(res, 0, 1);
+    if (!out->exists)
+        return WF_OK;
     copy_text(out->plugin, sizeof(out->plugin), wf_pg_value(res, 0, 0));
     copy_text(out->type, sizeof(out->type), wf_pg_value(res, 0, 1));
     copy_text(out->database, sizeof(out->database), wf_pg_value(res, 0, 2));
@@ -138,56 +182,56 @@ static enum wf_rc check_kind(const struct wf_source_conf *conf, const struct wf_
     return WF_OK;
 }
 
-/* A line of a history file: parentTLI <tab> switchpoint <tab> reason (PostgreSQL source,
- * readTimeLineHistory()). Return: where @timeline ended, 0 when it is not listed. */
-static uint64_t fork_point(const char *history, uint32_t timeline)
+/* Where @timeline ended in the server's history; 0 = it is no part of it. */
+static uint64_t fork_of(const struct wf_server *server, uint32_t timeline)
 {
-    uint64_t lsn = 0;
-
-    while (*history) {
-        char *end, point[24];
-
-        if (strtoul(history, &end, 10) == timeline && *end == '\t') {
-            snprintf(point, sizeof(point), "%.*s", (int)strcspn(end + 1, "\t\n"), end + 1);
-            wf_lsn_parse(point, &lsn, NULL);
-        }
-        history += strcspn(history, "\n");
-        history += *history == '\n';
+    for (unsigned i = server->nforks; i-- > 0;) {
+        if (server->forks[i].timeline == timeline)
+            return server->forks[i].lsn;
     }
-    return lsn;
+    return 0;
 }
 
-static enum wf_rc refuse_timeline(PGconn *conn, wf_cancel *cancel, const struct wf_server *server,
-                                  const struct wf_checkpoint *cp, struct wf_err *err)
+/* A promotion is followed when all that was published is part of the new timeline's history: the
+ * rest comes from the slot, as long as that was synchronised, which the slot's position tells. */
+static enum wf_rc check_timeline(const struct wf_accept *accept, const struct wf_server *server,
+                                 struct wf_checkpoint *cp, struct wf_err *err)
 {
-    wf_autoresult PGresult *res = NULL;
-    char sql[64];
-    uint64_t fork = 0;
+    uint64_t fork = fork_of(server, cp->timeline);
 
-    snprintf(sql, sizeof(sql), "TIMELINE_HISTORY %u", server->timeline);
-    if (wf_pg_query(conn, sql, cancel, &res, NULL) == WF_OK && PQntuples(res) &&
-        PQgetvalue(res, 0, 1))
-        fork = fork_point(PQgetvalue(res, 0, 1), cp->timeline);
-    if (fork && cp->lsn <= fork)
+    if (cp->timeline == server->timeline)
+        return WF_OK;
+    if (accept->timeline != server->timeline && !fork)
+        return wf_err_refuse(err, "other_timeline",
+                             "the server is on timeline %u, which does not come from timeline %u "
+                             "of the checkpoint %s (an old primary, or a restore to an earlier "
+                             "point); hint: connect to the right server, or go on with "
+                             "--accept-divergence %u and correct the consumers by hand",
+                             server->timeline, cp->timeline, wf_lsn_text(cp->lsn).s,
+                             server->timeline);
+    if (accept->timeline != server->timeline && cp->lsn > fork)
         return wf_err_refuse(err, "other_timeline",
                              "the server is on timeline %u, the checkpoint %s is on timeline %u "
-                             "and lies before the fork at %s, so nothing that was published is "
-                             "missing here; hint: go on with --accept-divergence %u",
+                             "past the fork at %s: events were published that this server never "
+                             "had; hint: connect to the right server, or go on with "
+                             "--accept-divergence %u and correct the consumers by hand",
                              server->timeline, wf_lsn_text(cp->lsn).s, cp->timeline,
                              wf_lsn_text(fork).s, server->timeline);
-    return wf_err_refuse(err, "other_timeline",
-                         "the server is on timeline %u, the checkpoint %s is on timeline %u past "
-                         "the fork at %s: events were published that this server never had; hint: "
-                         "connect to the right server, or go on with --accept-divergence %u and "
-                         "correct the consumers by hand",
-                         server->timeline, wf_lsn_text(cp->lsn).s, cp->timeline,
-                         fork ? wf_lsn_text(fork).s : "an unknown point", server->timeline);
+    wf_log(WF_LOG_INFO, "timeline_followed", NULL,
+           "timeline %u goes on from timeline %u, which ended at %s; the checkpoint stands at %s",
+           server->timeline, cp->timeline, fork ? wf_lsn_text(fork).s : "an unknown point",
+           wf_lsn_text(cp->lsn).s);
+    cp->timeline = server->timeline;
+    if (fork && cp->lsn > fork) { /* accepted: what this server has instead starts there */
+        cp->lsn = fork;
+        cp->split = (struct wf_split){0};
+    }
+    return WF_OK;
 }
 
-static enum wf_rc check_position(PGconn *conn, const struct wf_source_conf *conf,
-                                 const struct wf_accept *accept, wf_cancel *cancel,
-                                 const struct wf_server *server, const struct wf_slot_info *slot,
-                                 struct wf_checkpoint *cp, struct wf_err *err)
+enum wf_rc wf_slot_compare(const struct wf_source_conf *conf, const struct wf_accept *accept,
+                           const struct wf_server *server, const struct wf_slot_info *slot,
+                           struct wf_checkpoint *cp, struct wf_err *err)
 {
     if (cp->system_id != server->system_id)
         return wf_err_refuse(err, "other_system",
@@ -196,11 +240,8 @@ static enum wf_rc check_position(PGconn *conn, const struct wf_source_conf *conf
                              "remove the checkpoint in state.dir and load the tables anew",
                              wf_lsn_text(cp->lsn).s, (unsigned long long)cp->system_id,
                              (unsigned long long)server->system_id);
-    if (cp->timeline != server->timeline) {
-        if (accept->timeline != server->timeline)
-            return refuse_timeline(conn, cancel, server, cp, err);
-        cp->timeline = server->timeline;
-    }
+    if (check_timeline(accept, server, cp, err) != WF_OK)
+        return WF_FATAL;
     if (strcmp(cp->slot, conf->slot) != 0)
         return wf_err_config(err,
                              "the checkpoint is of slot \"%s\", source.slot is \"%s\"; hint: use "
@@ -221,27 +262,29 @@ static enum wf_rc check_position(PGconn *conn, const struct wf_source_conf *conf
                              conf->slot, wf_lsn_text(slot->confirmed_lsn).s, wf_lsn_text(cp->lsn).s,
                              (unsigned long long)(slot->confirmed_lsn - cp->lsn),
                              wf_lsn_text(slot->confirmed_lsn).s);
-    if (slot->confirmed_lsn > cp->lsn)
+    if (slot->confirmed_lsn > cp->lsn) {
         cp->lsn = slot->confirmed_lsn;
-    if (server->flush_lsn < cp->lsn)
+        cp->split = (struct wf_split){0};
+    }
+    if (slot->wal_lsn < cp->lsn)
         return wf_err_refuse(err, "server_behind",
                              "the server's WAL ends at %s, before the checkpoint %s: it lost what "
                              "was already published (a restore, or a standby that lagged); hint: "
                              "connect to the right server",
-                             wf_lsn_text(server->flush_lsn).s, wf_lsn_text(cp->lsn).s);
+                             wf_lsn_text(slot->wal_lsn).s, wf_lsn_text(cp->lsn).s);
     return WF_OK;
 }
 
-enum wf_rc wf_slot_check(PGconn *conn, const struct wf_source_conf *conf, wf_cancel *cancel,
-                         const struct wf_server *server, const struct wf_slot_info *slot,
-                         const struct wf_checkpoint *cp, struct wf_err *err)
+enum wf_rc wf_slot_check(const struct wf_source_conf *conf, const struct wf_server *server,
+                         const struct wf_slot_info *slot, const struct wf_checkpoint *cp,
+                         struct wf_err *err)
 {
     static const struct wf_accept nothing;
     struct wf_checkpoint copy = *cp;
     enum wf_rc rc = slot->exists ? check_kind(conf, server, slot, err) : WF_OK;
 
     if (rc == WF_OK && cp->state == WF_CHECKPOINT_ACTIVE)
-        rc = check_position(conn, conf, &nothing, cancel, server, slot, &copy, err);
+        rc = wf_slot_compare(conf, &nothing, server, slot, &copy, err);
     return rc;
 }
 
@@ -335,11 +378,11 @@ enum wf_rc wf_slot_is_active(const struct wf_source_conf *conf, int pid, struct 
 }
 
 /* No checkpoint, or one that only says "a slot is about to be made": nothing was delivered yet. */
-static enum wf_rc first_start(PGconn *conn, const struct wf_source_conf *conf,
-                              struct wf_checkpoint_store *store, wf_cancel *cancel,
+static enum wf_rc first_start(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
                               const struct wf_slot_info *slot, struct wf_checkpoint *cp,
                               struct wf_err *err)
 {
+    const struct wf_source_conf *conf = env->conf;
     enum wf_rc rc;
 
     if (!slot->exists && !conf->create)
@@ -358,7 +401,7 @@ static enum wf_rc first_start(PGconn *conn, const struct wf_source_conf *conf,
                conf->slot, wf_lsn_text(cp->lsn).s);
     } else {
         cp->state = WF_CHECKPOINT_INTENT;
-        rc = wf_checkpoint_save(store, cp, err);
+        rc = wf_checkpoint_save(env->store, cp, err);
         if (rc == WF_OK)
             rc = create_slot(conn, conf, cancel, &cp->lsn, err);
         if (rc != WF_OK)
@@ -367,31 +410,96 @@ static enum wf_rc first_start(PGconn *conn, const struct wf_source_conf *conf,
                wf_lsn_text(cp->lsn).s);
     }
     cp->state = WF_CHECKPOINT_ACTIVE;
-    return wf_checkpoint_save(store, cp, err);
+    return wf_checkpoint_save(env->store, cp, err);
 }
 
-enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_source_conf *conf,
-                         struct wf_checkpoint_store *store, const struct wf_accept *accept,
-                         wf_cancel *cancel, const struct wf_server *server,
-                         struct wf_checkpoint *cp, struct wf_err *err)
+static void begin_checkpoint(const struct wf_source_conf *conf, const struct wf_server *server,
+                             struct wf_checkpoint *cp)
 {
-    struct wf_slot_info slot;
-    enum wf_rc rc = wf_checkpoint_load(store, cp, err);
+    cp->system_id = server->system_id;
+    cp->timeline = server->timeline;
+    cp->lsn = 0;
+    copy_text(cp->slot, sizeof(cp->slot), conf->slot);
+}
 
-    if (rc == WF_OK)
-        rc = wf_slot_look(conn, conf->slot, cancel, &slot, err);
-    if (rc == WF_OK && slot.exists)
-        rc = check_kind(conf, server, &slot, err);
+static enum wf_rc refuse_kept_elsewhere(const struct wf_checkpoint *cp, struct wf_err *err)
+{
+    return wf_err_refuse(err, "checkpoint_elsewhere",
+                         "the checkpoint of this pipeline is kept by the sink (delivery: "
+                         "exactly_once), state.dir only says where it was a while ago: %s; hint: "
+                         "sink.delivery: exactly_once, or take over what the sink has with "
+                         "`walferry checkpoint export`",
+                         wf_lsn_text(cp->lsn).s);
+}
+
+/* The slot comes first, as the lock; what the keeper has counts only after that. A slot that is not
+ * there is no lock, but then a checkpoint anywhere means that it was there once. */
+static enum wf_rc ready_for_keeper(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
+                                   const struct wf_server *server, const struct wf_slot_info *slot,
+                                   struct wf_checkpoint *cp, struct wf_err *err)
+{
+    struct wf_checkpoint kept = {0};
+    enum wf_rc rc;
+
+    if (slot->exists)
+        return ensure_publication(conn, env->conf, false, cancel, err);
+    rc = env->keeper->stored(env->keeper->arg, &kept, err);
     if (rc != WF_OK)
         return rc;
-    if (cp->state != WF_CHECKPOINT_ACTIVE) {
-        cp->system_id = server->system_id;
-        cp->timeline = server->timeline;
-        copy_text(cp->slot, sizeof(cp->slot), conf->slot);
-        return first_start(conn, conf, store, cancel, &slot, cp, err);
-    }
-    rc = check_position(conn, conf, accept, cancel, server, &slot, cp, err);
+    if (kept.state != WF_CHECKPOINT_NONE)
+        return wf_slot_compare(env->conf, &env->accept, server, slot, &kept, err);
+    if (cp->state == WF_CHECKPOINT_ACTIVE || cp->state == WF_CHECKPOINT_COPY)
+        return wf_slot_compare(env->conf, &env->accept, server, slot, cp, err);
+    begin_checkpoint(env->conf, server, cp);
+    return first_start(conn, env, cancel, slot, cp, err);
+}
+
+enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
+                         const struct wf_server *server, struct wf_checkpoint *cp,
+                         struct wf_err *err)
+{
+    struct wf_slot_info slot;
+    enum wf_rc rc = wf_checkpoint_load(env->store, cp, err);
+
     if (rc == WF_OK)
-        rc = ensure_publication(conn, conf, false, cancel, err);
+        rc = wf_slot_look(conn, env->conf->slot, cancel, &slot, err);
+    if (rc == WF_OK && slot.exists)
+        rc = check_kind(env->conf, server, &slot, err);
+    if (rc != WF_OK)
+        return rc;
+    if (env->keeper)
+        return ready_for_keeper(conn, env, cancel, server, &slot, cp, err);
+    if (cp->state == WF_CHECKPOINT_COPY)
+        return refuse_kept_elsewhere(cp, err);
+    if (cp->state != WF_CHECKPOINT_ACTIVE) {
+        begin_checkpoint(env->conf, server, cp);
+        return first_start(conn, env, cancel, &slot, cp, err);
+    }
+    rc = wf_slot_compare(env->conf, &env->accept, server, &slot, cp, err);
+    if (rc == WF_OK)
+        rc = ensure_publication(conn, env->conf, false, cancel, err);
     return rc;
+}
+
+enum wf_rc wf_slot_settle(const struct wf_slot_env *env, const struct wf_server *server,
+                          const struct wf_slot_info *slot, const struct wf_checkpoint *kept,
+                          struct wf_checkpoint *cp, struct wf_err *err)
+{
+    if (kept->state == WF_CHECKPOINT_NONE && cp->state == WF_CHECKPOINT_COPY)
+        return wf_err_refuse(err, "checkpoint_missing",
+                             "the sink has no checkpoint, but state.dir says that it had one at "
+                             "%s or later; the slot stands at %s, so what lies between would be "
+                             "published twice; hint: bring the checkpoint topic back, or set the "
+                             "position with `walferry checkpoint set LSN`",
+                             wf_lsn_text(cp->lsn).s, wf_lsn_text(slot->confirmed_lsn).s);
+    if (kept->state != WF_CHECKPOINT_NONE) {
+        *cp = *kept;
+    } else if (cp->state != WF_CHECKPOINT_ACTIVE) { /* none anywhere: the slot is all there is */
+        begin_checkpoint(env->conf, server, cp);
+        cp->lsn = slot->confirmed_lsn;
+        wf_log(WF_LOG_INFO, "slot_adopted", NULL, "no checkpoint: going on from slot \"%s\" at %s",
+               env->conf->slot, wf_lsn_text(cp->lsn).s);
+    }
+    cp->state = WF_CHECKPOINT_ACTIVE;
+    return wf_slot_compare(env->conf, &env->accept, server, slot, cp, err);
 }

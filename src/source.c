@@ -64,9 +64,11 @@ struct wf_source {
         uint64_t read_lsn; /* in */
         int variant;       /* in and out */
         struct wf_server server;
+        struct wf_slot_info slot; /* as it was after it became ours */
         struct wf_checkpoint cp;
     } attempt;
     struct wf_server server;
+    struct wf_slot_info slot;
     struct wf_checkpoint cp;
 };
 
@@ -161,21 +163,23 @@ static enum wf_rc check_encoding(const struct wf_source *s, PGconn *conn, struct
 static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err *err)
 {
     wf_autoconn PGconn *sql = NULL;
-    struct wf_slot_info slot;
+    struct wf_slot_info *slot = &s->attempt.slot;
     enum wf_rc rc = wf_pg_connect(s->conf, WF_PG_SQL, &s->cancel, &sql, err);
 
     if (rc == WF_OK)
-        rc = wf_slot_look(sql, s->conf->slot, &s->cancel, &slot, err);
+        rc = wf_slot_look(sql, s->conf->slot, &s->cancel, slot, err);
     if (rc != WF_OK)
         return rc;
     /* Read by nobody: the stream has broken off already, reading it tells why. */
-    if (slot.active_pid && slot.active_pid != PQbackendPID(conn))
+    if (slot->active_pid && slot->active_pid != PQbackendPID(conn))
         return wf_err_set(err, WF_RETRY, "slot_moved",
                           "slot \"%s\" changed hands while it was being taken", s->conf->slot);
-    if (slot.confirmed_lsn > s->attempt.cp.lsn)
+    if (s->env.keeper)
+        return WF_OK; /* compared by wf_source_settle() */
+    if (slot->confirmed_lsn > s->attempt.cp.lsn)
         return wf_err_set(err, WF_RETRY, "slot_moved",
                           "slot \"%s\" moved to %s while it was being taken", s->conf->slot,
-                          wf_lsn_text(slot.confirmed_lsn).s);
+                          wf_lsn_text(slot->confirmed_lsn).s);
     /* The daemon whose slot this was can save no more from here on. If it, or our own progress
      * meanwhile, has saved once more since ours was loaded, the next attempt loads that. */
     return wf_checkpoint_claim(s->env.store, &s->attempt.cp, err);
@@ -234,6 +238,33 @@ static void on_notice(void *arg, const PGresult *res)
     wf_log(WF_LOG_DEBUG, "notice", NULL, "PostgreSQL says: %s", text ? text : "?");
 }
 
+static struct wf_slot_env slot_env(const struct wf_source *s)
+{
+    return (struct wf_slot_env){s->conf, s->env.store, s->env.keeper, s->env.accept};
+}
+
+/* What is on its way to the sink lies past the checkpoint: a promoted server must have it too. */
+static enum wf_rc check_published(const struct wf_source *s, struct wf_err *err)
+{
+    const struct wf_server *server = &s->attempt.server;
+
+    if (!s->server.timeline || s->server.timeline == server->timeline)
+        return WF_OK;
+    for (unsigned i = 0; i < server->nforks; i++) {
+        if (server->forks[i].timeline == s->server.timeline &&
+            s->attempt.read_lsn > server->forks[i].lsn)
+            return wf_err_refuse(err, "other_timeline",
+                                 "events up to %s of timeline %u are published, and timeline %u "
+                                 "forked from it at %s: the consumers have events that this "
+                                 "server never had; hint: connect to the right server, or go on "
+                                 "with --accept-divergence %u and correct the consumers by hand",
+                                 wf_lsn_text(s->attempt.read_lsn).s, s->server.timeline,
+                                 server->timeline, wf_lsn_text(server->forks[i].lsn).s,
+                                 server->timeline);
+    }
+    return WF_OK;
+}
+
 static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err *err)
 {
     wf_autoresult PGresult *prime = NULL;
@@ -252,13 +283,16 @@ static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err
         rc = make_temporary(s, conn, temporary, sizeof(temporary), err);
         slot = temporary;
     } else {
-        rc = wf_slot_ready(conn, s->conf, s->env.store, &s->env.accept, &s->cancel,
-                           &s->attempt.server, &s->attempt.cp, err);
+        const struct wf_slot_env env = slot_env(s);
+
+        rc = wf_slot_ready(conn, &env, &s->cancel, &s->attempt.server, &s->attempt.cp, err);
+        if (rc == WF_OK)
+            rc = check_published(s, err);
     }
     if (rc != WF_OK)
         return rc;
     lsn = s->attempt.cp.lsn > s->attempt.read_lsn ? s->attempt.cp.lsn : s->attempt.read_lsn;
-    rc = start_stream(s, conn, slot, lsn, err);
+    rc = start_stream(s, conn, slot, s->env.keeper ? 0 : lsn, err);
     if (rc == WF_OK && !s->env.temporary)
         rc = verify_locked(s, conn, err);
     return rc;
@@ -381,6 +415,14 @@ static int64_t status_interval_ms(const struct wf_source *s)
     return ms < 100 ? 100 : ms;
 }
 
+/* Where the server begins to send. */
+static uint64_t start_lsn(const struct wf_source *s)
+{
+    if (s->env.keeper)
+        return s->slot.confirmed_lsn;
+    return s->cp.lsn > s->read_lsn ? s->cp.lsn : s->read_lsn;
+}
+
 static void connect_done(struct wf_job *job)
 {
     struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
@@ -399,6 +441,7 @@ static void connect_done(struct wf_job *job)
     }
     s->conn = s->attempt.conn;
     s->server = s->attempt.server;
+    s->slot = s->attempt.slot;
     s->cp = s->attempt.cp;
     s->variant = s->attempt.variant;
     s->state = WF_SOURCE_STREAMING;
@@ -414,8 +457,8 @@ static void connect_done(struct wf_job *job)
         WF_LOG_INFO, "streaming", NULL,
         "reading slot \"%s\" of database %s from %s (PostgreSQL %d.%d, system %llu, timeline %u)",
         s->env.temporary ? "(temporary)" : s->conf->slot, s->server.database,
-        wf_lsn_text(s->cp.lsn > s->read_lsn ? s->cp.lsn : s->read_lsn).s, s->server.version / 10000,
-        s->server.version % 10000, (unsigned long long)s->server.system_id, s->server.timeline);
+        wf_lsn_text(start_lsn(s)).s, s->server.version / 10000, s->server.version % 10000,
+        (unsigned long long)s->server.system_id, s->server.timeline);
 }
 
 /* ---- streaming ----------------------------------------------------------------------------- */
@@ -665,6 +708,18 @@ enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, stru
     if (s->message[0] == 'k' && n == KEEPALIVE_BYTES)
         return keepalive(s, item);
     return malformed(s, n);
+}
+
+enum wf_rc wf_source_settle(struct wf_source *s, const struct wf_checkpoint *kept,
+                            struct wf_err *err)
+{
+    const struct wf_slot_env env = slot_env(s);
+    enum wf_rc rc = wf_slot_settle(&env, &s->server, &s->slot, kept, &s->cp, err);
+
+    if (rc == WF_OK)
+        wf_log(WF_LOG_INFO, "settled", NULL, "the checkpoint stands at %s, the slot at %s",
+               wf_lsn_text(s->cp.lsn).s, wf_lsn_text(s->slot.confirmed_lsn).s);
+    return rc;
 }
 
 void wf_source_ack(struct wf_source *s, uint64_t lsn)

@@ -37,6 +37,8 @@ struct wf_source_item {
 struct wf_source_env {
     struct wf_loop *loop;
     struct wf_checkpoint_store *store;
+    const struct wf_keeper
+        *keeper; /* NULL = the store has the checkpoint; see wf_source_settle() */
     struct wf_accept accept;
     bool temporary; /* a temporary slot that ends with the connection: dry run and tail */
 };
@@ -55,6 +57,15 @@ void wf_source_close(struct wf_source *s);
  * back-off and jitter for ever, and seen only as WF_SOURCE_CONNECTED later.
  */
 enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, struct wf_err *err);
+
+/**
+ * wf_source_settle() - with a keeper: decide where to start, before anything is read
+ * @kept: what the keeper has now that the slot is ours and nobody else can write there
+ *
+ * Return: WF_OK: wf_source_start_point() is valid; WF_FATAL a refusal.
+ */
+enum wf_rc wf_source_settle(struct wf_source *s, const struct wf_checkpoint *kept,
+                            struct wf_err *err);
 
 /**
  * wf_source_set_read_lsn() - where to read on after a reconnect

@@ -123,7 +123,7 @@ def test_another_system_is_refused(postgres_of, run_dir):
         assert_refused(ferry, "other_system", system)
 
 
-def test_another_timeline_is_refused_until_the_operator_accepts_it(run_dir):
+def test_a_promoted_standby_that_lags_behind_what_was_published_is_refused(run_dir):
     with Postgres(17, run_dir) as primary:
         db = database(primary, TABLE)
         ferry = start_and_stop(run_dir, primary, db)
@@ -139,12 +139,16 @@ def test_another_timeline_is_refused_until_the_operator_accepts_it(run_dir):
             shutil.chown(standby.data, standby.user, standby.user)
             for path in standby.data.rglob("*"):
                 shutil.chown(path, standby.user, standby.user)
+        ferry.streaming()
+        primary.sql("insert into t values (2, 'published, and never on the standby')", dbname=db)
+        ferry.caught_up()
+        ferry.stop()
         with standby:
             standby.sql("select pg_promote(true)")
             standby.sql(f"select pg_create_logical_replication_slot('{ferry.pipeline}', 'pgoutput')", dbname=db)
             ferry.config["source"]["dsn"] = standby.dsn(db)
             ferry.write()
-            assert_refused(ferry, "other_timeline", "timeline 2", "--accept-divergence 2")
+            assert_refused(ferry, "other_timeline", "timeline 2", "past the fork", "--accept-divergence 2")
 
 
 def test_a_server_behind_the_checkpoint_is_refused(run_dir):

@@ -49,7 +49,7 @@ static void use(void)
         abort();
     rc = wf_checkpoint_load(s, &cp, &err);
     if (rc == WF_OK) {
-        if ((cp.state != WF_CHECKPOINT_INTENT && cp.state != WF_CHECKPOINT_ACTIVE) ||
+        if (cp.state < WF_CHECKPOINT_INTENT || cp.state > WF_CHECKPOINT_COPY ||
             !memchr(cp.slot, '\0', sizeof(cp.slot)))
             abort();
         cp.lsn++;
