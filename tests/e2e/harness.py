@@ -38,6 +38,12 @@ def lsn(text: str | None) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
+def unique_dir(parent: Path, prefix: str) -> Path:
+    directory = parent / unique(prefix)
+    directory.mkdir()
+    return directory
+
+
 class Ferry(Process):
     """One pipeline: its YAML, its state directory, the daemon.
 
@@ -86,6 +92,14 @@ class Ferry(Process):
         self.yaml.write_text(yaml.safe_dump(self.config, sort_keys=False))
         self.yaml.chmod(0o600)
         self.argv = [str(walferry()), "run", *self.args, str(self.yaml)]
+
+    def twin(self) -> "Ferry":
+        """The same pipeline on "another machine": one configuration, a state directory of its own."""
+        other = Ferry(unique_dir(self.dir, "twin"), self.pg, self.database, name=self.pipeline)
+        state = other.config["state"]
+        other.config = {**self.config, "state": state}
+        other.write()
+        return other
 
     def run_verb(self, *argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Runs another verb of the program to its end."""
