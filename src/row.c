@@ -107,6 +107,15 @@ static enum wf_rc check_room(const struct wf_change *c, const struct wf_buf *out
     return out->failed ? wf_row_too_large(c->rel->schema, c->rel->name, err) : WF_OK;
 }
 
+/* Under identity FULL both rows of an event may lack a column: it is listed once. */
+static void mark_unsent(struct wf_plan *plan, uint16_t col)
+{
+    for (uint16_t i = 0; i < plan->nunsent; i++)
+        if (plan->unsent[i] == col)
+            return;
+    plan->unsent[plan->nunsent++] = col;
+}
+
 /* A value that was there but did not come with the change: the placeholder, a mark, or a stop. */
 static enum wf_rc put_unsent(const struct wf_change *c, uint16_t col, struct wf_buf *out,
                              struct wf_err *err)
@@ -120,7 +129,7 @@ static enum wf_rc put_unsent(const struct wf_change *c, uint16_t col, struct wf_
             wf_buf_byte(out, pc->value_branch);
         wf_buf_put(out, pc->toast.data, pc->toast.len);
     } else if (plan->mark_unsent && pc->nullable) {
-        plan->unsent[plan->nunsent++] = col;
+        mark_unsent(plan, col);
         wf_buf_byte(out, pc->null_branch);
     } else if (placeholder && plan->failed_to_null && pc->nullable) {
         if (!pc->warned)

@@ -90,6 +90,22 @@ Test(profile_native, marks_what_the_server_did_not_send)
     kit_close(&k);
 }
 
+/* No server sends that; one that does cannot make the list longer than the table is wide. */
+Test(profile_native, marks_a_column_once_when_both_rows_lack_it)
+{
+    static const char *const old[] = {"1", UNCHANGED, UNCHANGED};
+    struct kit k = {0};
+
+    open_profile(&k, WF_PROFILE_NATIVE);
+    cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_FULL, old, old), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "{\"before\":{\"id\":1,\"name\":null,\"note\":null},"
+                                       "\"after\":{\"id\":1,\"name\":null,\"note\":null},"),
+              "%s", kit_value(&k, 0));
+    cr_expect(strstr(kit_value(&k, 0), "\"unavailable\":[\"name\",\"note\"]}"), "%s",
+              kit_value(&k, 0));
+    kit_close(&k);
+}
+
 Test(profile_row, is_the_row_and_a_delete_is_a_tombstone)
 {
     static const char *const old[] = {"1", NULL, NULL};
