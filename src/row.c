@@ -10,8 +10,8 @@
 #define OID_INT4 23
 #define OID_UUID 2950
 
-/* How to find the row: by its key, as far as that is a number or a UUID; other keys may be
- * somebody's name and stay out of logs. */
+/* How to find the row: by its key, as far as that is a number or a UUID and not masked; other keys
+ * may be somebody's name and stay out of logs. */
 static void put_row_name(struct wf_buf *out, const struct wf_change *c)
 {
     const struct wf_plan *plan = c->rel->plan;
@@ -24,7 +24,7 @@ static void put_row_name(struct wf_buf *out, const struct wf_change *c)
         uint32_t oid = c->rel->cols[plan->key[k]].type_oid;
         bool shown = oid == OID_INT2 || oid == OID_INT4 || oid == OID_INT8 || oid == OID_UUID;
 
-        if (col->kind == WF_COL_TEXT && shown)
+        if (col->kind == WF_COL_TEXT && shown && !pc->mask)
             wf_buf_printf(out, ", %s = %.*s", pc->name, (int)(col->len < 40 ? col->len : 40),
                           col->data);
     }
