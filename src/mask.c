@@ -115,14 +115,17 @@ void wf_mask_apply(const struct wf_mask *m, struct wf_coltype *t)
                                        [WF_MASK_TRUNCATE] = conv_truncate};
 
     wf_type_free(t);
-    t->avro = (struct wf_avro_type){.base = "string"};
-    t->conv = convs[m->kind];
-    t->room = WF_LONG_ROOM;
-    t->room_per_byte = m->kind == WF_MASK_TRUNCATE;
+    *t = (struct wf_coltype){.conv = convs[m->kind],
+                             .room = WF_LONG_ROOM,
+                             .room_per_byte = m->kind == WF_MASK_TRUNCATE,
+                             .row = t->row,
+                             .zero = "",
+                             .toast = WF_TOAST_TEXT,
+                             .placeholder = t->placeholder,
+                             .avro = {.base = "string"},
+                             .mask = m};
     if (m->kind == WF_MASK_FIXED)
         t->room += (uint32_t)strlen(m->text);
     if (m->kind == WF_MASK_HASH)
         t->room += 2 * DIGEST_LEN;
-    t->zero = "";
-    t->mask = m;
 }
