@@ -440,6 +440,32 @@ Test(encode_limit, a_larger_event_is_refused_and_a_smaller_one_passes)
     kit_close(&k);
 }
 
+/* The headers of a key change tell both keys as JSON, in which a control character is six bytes. */
+Test(encode_limit, keys_too_large_for_the_headers_are_refused)
+{
+    static const struct kit_col cols[] = {{.name = "k", .oid = 25, .key = true, .required = true}};
+    static char big[800000], other[800000];
+    const char *old_row[] = {big}, *row[] = {other};
+    struct kit k;
+
+    memset(big, 'x', sizeof(big) - 1);
+    memset(other, 1, sizeof(other) - 1);
+    kit_open(&k);
+    kit_table(&k, "public", "t", 'd', cols, 1, "a");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, row), WF_OK, "%s",
+                 k.err.text);
+    memset(big, 2, sizeof(big) - 1);
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, row), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "event_too_large");
+    cr_expect(strstr(k.err.text, "public.t") && strstr(k.err.text, "max_event"), "%s", k.err.text);
+    kit_close(&k);
+    kit_open_framed(&k, WF_FRAME_NONE, 16u << 20);
+    kit_table(&k, "public", "t", 'd', cols, 1, "a");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, row), WF_OK, "%s",
+                 k.err.text);
+    kit_close(&k);
+}
+
 /* Microseconds that milliseconds would cut: only by leave; and the schema tells PostgreSQL's types
  * of the columns that were asked for. */
 Test(encode_types, lossy_columns_and_told_types)
