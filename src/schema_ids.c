@@ -355,7 +355,9 @@ static enum wf_rc write_file(struct wf_schema_ids *s, struct wf_err *err)
         return wf_err_sys(err, WF_RETRY, "cannot create %s/" FILE_NAME ".new", s->dir);
     while (done < b->len && (n = write(fd, b->data + done, b->len - done)) > 0)
         done += (size_t)n;
-    if (n < 0 || fsync(fd) < 0) {
+    if (n >= 0 && done < b->len)
+        errno = ENOSPC;
+    if (done < b->len || fsync(fd) < 0) {
         wf_err_sys(err, WF_RETRY, "cannot write %s/" FILE_NAME ".new", s->dir);
         close(fd);
         return WF_RETRY;
