@@ -5,8 +5,6 @@
 #include "buf.h"
 #include "stream.h"
 
-#define WF_HEADERS_MAX 5 /* one about the key, four about the context */
-
 /* Which of a key change's two keys an event tells. */
 enum wf_key_header { WF_KEY_HEADER_NONE, WF_KEY_HEADER_NEW, WF_KEY_HEADER_OLD };
 

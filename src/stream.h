@@ -22,6 +22,8 @@ struct wf_stream {
     void *sink_data;                             /* the sink's own, released by the sink */
 };
 
+#define WF_HEADERS_MAX 5 /* of one event: one about the key, four about the context */
+
 /* A record header; @name is NUL-terminated. */
 struct wf_header {
     const char *name;
@@ -36,7 +38,7 @@ struct wf_event {
     const unsigned char *value; /* NULL = tombstone */
     size_t key_len, value_len;
     const struct wf_header *headers; /* for sinks that have such a thing */
-    uint8_t nheaders;
+    uint8_t nheaders; /* up to WF_HEADERS_MAX */
     uint64_t tag;  /* delivery tag: hand it back through wf_delivery_acked() */
     uint64_t lsn;  /* of the change, for messages to people */
     int64_t ts_us; /* commit time, microseconds since the Unix epoch */
