@@ -4,29 +4,17 @@
 
 #include "encode_kit.h"
 
-/* An encoder whose columns are masked as @pattern says. */
-static void open_masked(struct kit *k, char *pattern, char *spec, int profile, bool raw_text)
+/* The columns of @pattern are masked; further settings of k->conf stay. */
+static void open_masked(struct kit *k, char *pattern, char *spec, bool raw_text)
 {
-    static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
     static struct wf_map_item item;
     static struct wf_source_conf source;
-    struct wf_origin origin = {"shop", 7000000000000000001, 1, raw_text};
-    struct wf_format_conf conf = k->conf;
 
-    memset(k, 0, sizeof(*k));
     item = (struct wf_map_item){.key = pattern, .value = spec};
     source = (struct wf_source_conf){.mask = {&item, 1}, .mask_salt = "pepper"};
-    k->conf = conf;
-    k->conf.profile = profile;
-    k->conf.prefix = prefix;
-    k->conf.topic = topic;
     k->source = &source;
-    wf_buf_init(&k->json, 1u << 24);
-    cr_assert_eq(
-        wf_encoder_new(&k->encoder, &k->conf, &source, WF_FRAME_NONE, 1u << 20, &origin, &k->err),
-        WF_OK, "%s", k->err.text);
-    k->txn = (struct wf_txn){
-        .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
+    kit_start(k, WF_FRAME_NONE, 1u << 20, raw_text);
+    cr_assert_eq(k->rc, WF_OK, "%s", k->err.text);
 }
 
 static const struct kit_col keyed[] = {{.name = "id", .oid = 23, .key = true, .required = true},
@@ -38,12 +26,12 @@ Test(masks, of_a_key_hold_in_messages)
     static const char *const bad[] = {"4711", "bad"};
     struct kit k = {0};
 
-    open_masked(&k, "*.*.nothing", "hash", WF_PROFILE_DEBEZIUM, false);
+    open_masked(&k, "*.*.nothing", "hash", false);
     cr_assert_eq(kit_table(&k, "public", "t", 'd', keyed, 2, "a"), WF_OK, "%s", k.err.text);
     cr_assert_eq(kit_insert(&k, bad), WF_REJECT);
     cr_expect(strstr(k.err.text, ", id = 4711)"), "%s", k.err.text);
     kit_close(&k);
-    open_masked(&k, "*.*.id", "hash", WF_PROFILE_DEBEZIUM, false);
+    open_masked(&k, "*.*.id", "hash", false);
     cr_assert_eq(kit_table(&k, "public", "t", 'd', keyed, 2, "a"), WF_OK, "%s", k.err.text);
     cr_assert_eq(kit_insert(&k, bad), WF_REJECT);
     cr_expect(strstr(k.err.text, "public.t.w (LSN 0/5DC)"), "%s", k.err.text);
@@ -103,7 +91,7 @@ Test(masks, of_every_shape_are_required_strings)
     for (size_t i = 0; i < 3; i++) {
         struct kit k = {.conf = {.hstore_mode = WF_HSTORE_MAP, .decimal_mode = decimals[i]}};
 
-        open_masked(&k, "*.*.?", "fixed ***", WF_PROFILE_DEBEZIUM, false);
+        open_masked(&k, "*.*.?", "fixed ***", false);
         cr_assert_eq(kit_table(&k, "public", "t", 'd', shapes, SHAPES, "a"), WF_OK, "%s",
                      k.err.text);
         kit_insert(&k, sent);
@@ -127,7 +115,7 @@ Test(masks, show_no_bytes_that_are_no_utf8)
     static const char *const bad[] = {"1", "ab\xff" "cd"}, *const good[] = {"1", "a\xc3\xb6z"};
     struct kit k = {0};
 
-    open_masked(&k, "*.*.v", "truncate 3", WF_PROFILE_DEBEZIUM, true);
+    open_masked(&k, "*.*.v", "truncate 3", true);
     cr_assert_eq(kit_table(&k, "public", "t", 'd', cols, 2, "a"), WF_OK, "%s", k.err.text);
     cr_expect_eq(kit_insert(&k, bad), WF_REJECT);
     cr_expect_str_eq(k.err.code, "value_encoding");
@@ -135,7 +123,7 @@ Test(masks, show_no_bytes_that_are_no_utf8)
     cr_expect(strstr(kit_value(&k, 0), "\"v\":\"a\xc3\xb6z\""), "%s", kit_value(&k, 0));
     kit_close(&k);
     k = (struct kit){0};
-    open_masked(&k, "*.*.v", "fixed x", WF_PROFILE_DEBEZIUM, true);
+    open_masked(&k, "*.*.v", "fixed x", true);
     cr_assert_eq(kit_table(&k, "public", "t", 'd', cols, 2, "a"), WF_OK, "%s", k.err.text);
     cr_assert_eq(kit_insert(&k, bad), WF_OK, "%s", k.err.text);
     cr_expect(strstr(kit_value(&k, 0), "\"v\":\"x\""), "%s", kit_value(&k, 0));

@@ -10,24 +10,13 @@ static const struct kit_col cols[] = {
     {.name = "name", .oid = 25, .required = true, .dflt = "'x'::text"},
     {.name = "note", .oid = 25, .dflt = "'y'::text"}};
 
+/* Further settings of k->conf stay. */
 static void open_profile(struct kit *k, int profile)
 {
-    static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
-    static const struct wf_origin origin = {"shop", 7000000000000000001, 2, false};
-    struct wf_format_conf conf = k->conf;
-
-    memset(k, 0, sizeof(*k));
-    k->conf = conf;
     k->conf.profile = profile;
-    k->conf.prefix = prefix;
-    k->conf.topic = topic;
-    k->conf.tombstones = !conf.money_digits; /* set = without tombstones */
-    wf_buf_init(&k->json, 1u << 24);
-    cr_assert_eq(
-        wf_encoder_new(&k->encoder, &k->conf, NULL, WF_FRAME_NONE, 1u << 20, &origin, &k->err),
-        WF_OK, "%s", k->err.text);
-    k->txn = (struct wf_txn){
-        .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
+    k->conf.tombstones = true;
+    kit_start(k, WF_FRAME_NONE, 1u << 20, false);
+    cr_assert_eq(k->rc, WF_OK, "%s", k->err.text);
     cr_assert_eq(kit_table(k, "public", "t", 'd', cols, 3, "a"), WF_OK, "%s", k->err.text);
 }
 
@@ -126,9 +115,10 @@ Test(profile_row, is_the_row_and_a_delete_is_a_tombstone)
 Test(profile_row, without_tombstones_a_delete_says_so)
 {
     static const char *const old[] = {"1", NULL, NULL};
-    struct kit k = {.conf = {.money_digits = 1}};
+    struct kit k = {0};
 
     open_profile(&k, WF_PROFILE_ROW);
+    k.conf.tombstones = false;
     cr_assert_eq(kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL), WF_OK, "%s", k.err.text);
     cr_assert_eq(k.events.n, 1);
     expect_value(&k, 0,
