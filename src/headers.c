@@ -35,8 +35,7 @@ static struct wf_header text_header(const char *name, const char *value)
     return (struct wf_header){name, (const unsigned char *)value, strlen(value)};
 }
 
-void wf_headers_init(struct wf_headers *h, const char *prefix, bool context,
-                     size_t max_event)
+void wf_headers_init(struct wf_headers *h, const char *prefix, bool context, size_t max_event)
 {
     *h = (struct wf_headers){0};
     wf_buf_init(&h->keys, max_event > KEYS_MAX ? max_event : KEYS_MAX);

@@ -38,7 +38,7 @@ struct wf_event {
     const unsigned char *value; /* NULL = tombstone */
     size_t key_len, value_len;
     const struct wf_header *headers; /* for sinks that have such a thing */
-    uint8_t nheaders; /* up to WF_HEADERS_MAX */
+    uint8_t nheaders;
     uint64_t tag;  /* delivery tag: hand it back through wf_delivery_acked() */
     uint64_t lsn;  /* of the change, for messages to people */
     int64_t ts_us; /* commit time, microseconds since the Unix epoch */

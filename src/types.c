@@ -380,8 +380,8 @@ static bool put_toast_bytea(const struct wf_coltype *t, struct wf_buf *out)
     wf_buf_init(&text, 16 + n * 2);
     wf_buf_str(&text, "\\x");
     if (n && wf_buf_reserve(&text, 2 * n))
-        text.len = (size_t)(wf_put_hex(text.data + text.len, t->placeholder, n, WF_HEX_LOWER) -
-                            text.data);
+        text.len =
+            (size_t)(wf_put_hex(text.data + text.len, t->placeholder, n, WF_HEX_LOWER) - text.data);
     ok = !text.failed && wf_type_put(t, (const char *)text.data, text.len, out, &why);
     wf_buf_deinit(&text);
     return ok;
