@@ -66,7 +66,8 @@ static inline int32_t kit_typmod(int32_t typmod)
 static const char kit_unchanged[] = "unchanged";
 #define UNCHANGED kit_unchanged
 
-/* As k->conf and k->source say; everything else starts afresh. @raw_text: the database is SQL_ASCII. */
+/* As k->conf and k->source say; everything else starts afresh. @raw_text: the database is
+ * SQL_ASCII. */
 static inline void kit_start(struct kit *k, enum wf_framing framing, size_t max_event,
                              bool raw_text)
 {

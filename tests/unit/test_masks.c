@@ -66,9 +66,10 @@ static const char *columns(const char *value)
 {
     static char text[600];
 
-    snprintf(text, sizeof(text),
-             "{\"id\":1,\"a\":\"%s\",\"h\":\"%s\",\"n\":\"%s\",\"m\":\"%s\",\"g\":\"%s\",\"p\":\"%s\"}",
-             value, value, value, value, value, value);
+    snprintf(
+        text, sizeof(text),
+        "{\"id\":1,\"a\":\"%s\",\"h\":\"%s\",\"n\":\"%s\",\"m\":\"%s\",\"g\":\"%s\",\"p\":\"%s\"}",
+        value, value, value, value, value, value);
     return text;
 }
 
@@ -96,9 +97,10 @@ Test(masks, of_every_shape_are_required_strings)
                      k.err.text);
         kit_insert(&k, sent);
         expect_columns(&k, "***");
-        cr_expect(strstr(k.events.ev[0].stream->value_schema,
-                         "{\"name\":\"g\",\"type\":\"string\"},{\"name\":\"p\",\"type\":\"string\"}"),
-                  "%s", k.events.ev[0].stream->value_schema);
+        cr_expect(
+            strstr(k.events.ev[0].stream->value_schema,
+                   "{\"name\":\"g\",\"type\":\"string\"},{\"name\":\"p\",\"type\":\"string\"}"),
+            "%s", k.events.ev[0].stream->value_schema);
         kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_NONE, NULL, unsent);
         expect_columns(&k, WF_TOAST_PLACEHOLDER);
         kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL);
@@ -112,7 +114,9 @@ Test(masks, show_no_bytes_that_are_no_utf8)
 {
     static const struct kit_col cols[] = {{.name = "id", .oid = 23, .key = true, .required = true},
                                           {.name = "v", .oid = 25}};
-    static const char *const bad[] = {"1", "ab\xff" "cd"}, *const good[] = {"1", "a\xc3\xb6z"};
+    static const char *const bad[] = {"1", "ab\xff"
+                                           "cd"},
+                             *const good[] = {"1", "a\xc3\xb6z"};
     struct kit k = {0};
 
     open_masked(&k, "*.*.v", "truncate 3", true);

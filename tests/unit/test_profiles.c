@@ -153,6 +153,24 @@ Test(profile_row, an_unsent_value_stops_before_it_overwrites_a_row)
     kit_close(&k);
 }
 
+Test(profile_row, marks_unsent_values_when_asked_to)
+{
+    static const char *const toasted[] = {"1", "a", UNCHANGED}, *const old[] = {"1", NULL, NULL};
+    struct kit k = {.conf = {.toast_mode = WF_TOAST_MARK}};
+
+    open_profile(&k, WF_PROFILE_ROW);
+    cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_NONE, NULL, toasted), WF_OK, "%s",
+                 k.err.text);
+    expect_value(&k, 0,
+                 "{\"id\":1,\"name\":\"a\",\"note\":null,\"__op\":\"u\",\"__lsn\":1500,"
+                 "\"__ts_ms\":1700000000123,\"__deleted\":false,\"__unavailable\":[\"note\"]}");
+    k.conf.tombstones = false;
+    cr_assert_eq(kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"__deleted\":true,\"__unavailable\":[]}"), "%s",
+              kit_value(&k, 0));
+    kit_close(&k);
+}
+
 Test(profile_row, refuses_columns_with_its_own_names)
 {
     static const struct kit_col own[] = {{.name = "id", .oid = 23, .key = true, .required = true},
@@ -242,6 +260,32 @@ Test(profile_debezium, has_headers_on_key_changes_only)
     cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old, now), WF_OK);
     cr_expect_eq(k.events.ev[2].nheaders, 1);
     cr_expect_str_eq(header(&k.events.ev[2], 0), "__debezium.oldkey={\"id\":1}");
+    kit_close(&k);
+}
+
+/* The headers of a key change tell both keys as JSON, in which a control character is six bytes. */
+Test(profile_debezium, refuses_keys_too_large_for_the_headers)
+{
+    static const struct kit_col text[] = {{.name = "k", .oid = 25, .key = true, .required = true}};
+    static char big[800000], other[800000];
+    const char *old_row[] = {big}, *now[] = {other};
+    struct kit k;
+
+    memset(big, 'x', sizeof(big) - 1);
+    memset(other, 1, sizeof(other) - 1);
+    kit_open(&k);
+    kit_table(&k, "public", "t", 'd', text, 1, "a");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_OK, "%s",
+                 k.err.text);
+    memset(big, 2, sizeof(big) - 1);
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "event_too_large");
+    cr_expect(strstr(k.err.text, "public.t") && strstr(k.err.text, "max_event"), "%s", k.err.text);
+    kit_close(&k);
+    kit_open_framed(&k, WF_FRAME_NONE, 16u << 20);
+    kit_table(&k, "public", "t", 'd', text, 1, "a");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_OK, "%s",
+                 k.err.text);
     kit_close(&k);
 }
 
