@@ -180,6 +180,41 @@ class Ferry(Process):
         return f"{self.pipeline}.{schema}.{table}"
 
 
+def both(
+    run_dir: Path, pg: Postgres, db: str, kinds: tuple[dict[str, Any], dict[str, Any]],
+    source: Mapping[str, Any] | None = None, **format: Any,
+) -> tuple[Ferry, Ferry]:  # fmt: skip
+    """Two pipelines that read the same from now on; `kinds` is what each has in its `source`.
+
+    One topic prefix; one publication, which names leaves of partitions.
+    """
+    pg.sql("create publication leaves for all tables", dbname=db)
+    modes = {"prefix": "x", "event_converting_failure_handling_mode": "warn", **format}
+    first, second = (
+        Ferry(run_dir, pg, db, source={**kind, "publication": "leaves", **(source or {})}, format=modes).streaming()
+        for kind in kinds
+    )
+    return first, second
+
+
+def comparable(ferry: Ferry) -> dict[str, list[dict[str, Any]]]:
+    """Ends it; its events by topic, without what tells one pipeline from another."""
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    found: dict[str, list[dict[str, Any]]] = {path.parent.name: [] for path in ferry.files()}
+    for name, records in found.items():
+        for record in ferry.records(name):
+            source = record.get("source", {})
+            if "sequence" in source:  # a pipeline does not know what came before its start
+                source["sequence"] = source["sequence"].split(",")[-1]
+            for key in ("ts_ms", "ts_us", "ts_ns"):
+                record.pop(key, None)
+                if name.endswith(".message"):  # outside transactions the source's time is our own clock
+                    source.pop(key, None)
+            records.append(record)
+    return found
+
+
 def kafka_ferry(
     run_dir: Path, pg: Postgres, db: str, kafka: Kafka, registry: Registry | None, *,
     source: Mapping[str, Any] | None = None, format: Mapping[str, Any] | None = None, **sink: Any,
