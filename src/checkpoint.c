@@ -28,7 +28,7 @@ struct record {
     uint64_t lsn;
     int64_t saved_us;
     uint32_t timeline;
-    uint32_t reserved;
+    uint32_t instance;
     char slot[64];
     uint32_t crc; /* CRC32C of everything before it */
 };
@@ -203,6 +203,7 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
     cp->generation = newest.generation;
     cp->system_id = newest.system_id;
     cp->timeline = newest.timeline;
+    cp->instance = newest.instance;
     cp->lsn = newest.lsn;
     cp->saved_us = newest.saved_us;
     memcpy(cp->slot, newest.slot, sizeof(cp->slot));
@@ -309,9 +310,10 @@ static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
     struct record r = {.version = FORMAT_VERSION,
                        .state = cp->state,
                        .system_id = cp->system_id,
-                       .timeline = cp->timeline,
                        .lsn = cp->lsn,
-                       .saved_us = wf_wall_us()};
+                       .saved_us = wf_wall_us(),
+                       .timeline = cp->timeline,
+                       .instance = cp->instance};
     struct wf_checkpoint older;
     enum wf_rc rc = WF_OK;
 

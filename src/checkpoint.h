@@ -19,7 +19,8 @@ struct wf_checkpoint {
     uint64_t generation; /* grows with each save */
     uint64_t system_id;  /* IDENTIFY_SYSTEM */
     uint32_t timeline;
-    uint64_t lsn; /* end of the last whole delivered transaction, or a later barrier */
+    uint32_t instance; /* of the server process it was read from, 0 = unknown; see wf_server */
+    uint64_t lsn;      /* end of the last whole delivered transaction, or a later barrier */
     int64_t saved_us;
     char slot[64];
     /* A keeper's only: of the transaction after lsn the first changes are delivered as well. */

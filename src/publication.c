@@ -280,6 +280,20 @@ out:
     return rc;
 }
 
+enum wf_rc wf_publication_statement(PGconn *conn, const struct wf_source_conf *conf,
+                                    wf_cancel *cancel, struct wf_buf *sql, struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    wf_buf_str(sql, "CREATE PUBLICATION ");
+    rc = put_quoted(conn, sql, conf->publication, err);
+    wf_buf_str(sql, wants_all(conf) ? " FOR ALL TABLES" : " FOR TABLE ");
+    if (rc == WF_OK && !wants_all(conf))
+        rc = put_tables(conn, conf, false, cancel, sql, err);
+    put_with(conf, sql);
+    return rc;
+}
+
 enum wf_rc wf_publication_filters(PGconn *conn, const struct wf_source_conf *conf,
                                   wf_cancel *cancel, struct wf_err *err)
 {

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 
+#include "failover.h"
 #include "log.h"
 #include "lsn.h"
 #include "pg.h"
@@ -88,8 +89,9 @@ static enum wf_rc start_error(const struct wf_source_conf *conf, struct wf_err *
     if (wf_pg_is(err, "42704") && strstr(err->text, "publication"))
         return wf_err_refuse(err, "publication_missing",
                              "the server cannot find publication \"%s\" at the slot's position; "
-                             "hint: it must exist before the slot does; drop the slot and the "
-                             "checkpoint in state.dir and load the tables anew",
+                             "hint: it must exist before the slot does; make it, make the "
+                             "slot anew, take its position with `walferry checkpoint set FILE "
+                             "slot`, and load the tables anew",
                              conf->publication);
     return wf_err_wrap(err, "starting to read slot \"%s\"", conf->slot);
 }
@@ -159,17 +161,41 @@ static enum wf_rc check_encoding(const struct wf_source *s, PGconn *conn, struct
                          encoding ? encoding : "an unknown encoding", ops->name);
 }
 
+/* The server's own log is the only other place that tells. */
+static enum wf_rc log_held_back(struct wf_source *s, PGconn *sql, struct wf_err *err)
+{
+    char who[300];
+    enum wf_rc rc = WF_OK;
+
+    if (s->attempt.slot.failover)
+        rc = wf_failover_held_back(sql, &s->cancel, who, sizeof(who), err);
+    if (rc == WF_OK && s->attempt.slot.failover && who[0])
+        wf_log(WF_LOG_WARN, "standby_slots", NULL,
+               "the server sends nothing while slots that synchronized_standby_slots names are not "
+               "there: %s; hint: after a promotion: ALTER SYSTEM SET synchronized_standby_slots = "
+               "'', or to the slots of this server's standbys, and SELECT pg_reload_conf()",
+               who);
+    return rc;
+}
+
 /* Now that the slot is ours nobody else moves it: look once more, on a second connection. */
 static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err *err)
 {
     wf_autoconn PGconn *sql = NULL;
     struct wf_slot_info *slot = &s->attempt.slot;
-    enum wf_rc rc = wf_pg_connect(s->conf, WF_PG_SQL, &s->cancel, &sql, err);
+    enum wf_rc rc = wf_pg_connect_beside(s->conf, conn, &s->cancel, &sql, err);
 
     if (rc == WF_OK)
         rc = wf_slot_look(sql, s->conf->slot, &s->cancel, slot, err);
+    if (rc == WF_OK)
+        rc = log_held_back(s, sql, err);
     if (rc != WF_OK)
         return rc;
+    if (slot->instance != s->attempt.server.instance)
+        return wf_err_set(err, WF_RETRY, "other_server",
+                          "two connections to %s reached two servers; hint: source.dsn needs an "
+                          "address that is one server's",
+                          PQhost(conn));
     /* Read by nobody: the stream has broken off already, reading it tells why. */
     if (slot->active_pid && slot->active_pid != PQbackendPID(conn))
         return wf_err_set(err, WF_RETRY, "slot_moved",
@@ -196,6 +222,8 @@ static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, 
     snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s %s", slot,
              wf_decoders[s->conf->decoder]->name,
              PQserverVersion(conn) >= 150000 ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT");
+    if (s->attempt.server.in_recovery)
+        wf_slot_log_wait(s->conf, slot, conn, &s->attempt.server);
     rc = wf_pg_query(conn, sql, &s->cancel, &res, err);
     if (rc == WF_OK)
         wf_lsn_parse(PQgetvalue(res, 0, 1), &s->attempt.cp.lsn, NULL);
@@ -248,7 +276,8 @@ static enum wf_rc check_published(const struct wf_source *s, struct wf_err *err)
 {
     const struct wf_server *server = &s->attempt.server;
 
-    if (!s->server.timeline || s->server.timeline == server->timeline)
+    if (!s->server.timeline || s->server.timeline == server->timeline ||
+        s->server.instance == server->instance)
         return WF_OK;
     for (unsigned i = 0; i < server->nforks; i++) {
         if (server->forks[i].timeline == s->server.timeline &&
@@ -557,11 +586,12 @@ static enum wf_rc stream_ended(struct wf_source *s, int n)
             *c = ' ';
     }
     if (state && strcmp(state, "42704") == 0)
-        wf_err_refuse(&err, "publication_missing",
-                      "%s; hint: publication \"%s\" must exist at the WAL position being read: one "
-                      "that was made later, or dropped, does not count. Drop the slot and the "
-                      "checkpoint in state.dir and load the tables anew",
-                      text ? text : "?", s->conf->publication);
+        wf_err_refuse(
+            &err, "publication_missing",
+            "%s; hint: publication \"%s\" must exist at the WAL position being read: one "
+            "that was made later, or dropped, does not count. Make the slot anew, take its "
+            "position with `walferry checkpoint set FILE slot`, and load the tables anew",
+            text ? text : "?", s->conf->publication);
     else if (state && stream_falls_back(s, state))
         wf_err_set(&err, WF_RETRY, "stream_error", "connecting again: %s", text ? text : "?");
     else if (state && (strcmp(state, "22P05") == 0 || strcmp(state, "42883") == 0 ||
@@ -589,8 +619,8 @@ static enum wf_rc publication_lost(struct wf_source *s)
 
     wf_err_refuse(&err, "publication_missing",
                   "publication \"%s\" is missing at the WAL position being read and the server "
-                  "skips its changes; hint: drop the slot and the checkpoint in state.dir, make "
-                  "the publication, start again and load the tables anew",
+                  "skips its changes; hint: make the publication, make the slot anew, take its "
+                  "position with `walferry checkpoint set FILE slot`, and load the tables anew",
                   s->conf->publication);
     return lost(s, &err);
 }
