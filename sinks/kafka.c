@@ -1,7 +1,10 @@
-/* Kafka through librdkafka: idempotent, acks=all, gapless, no delivery time-out.
+/* Kafka through librdkafka: idempotent, acks=all.
  *
- * At least once: a failed delivery report closes the producer, and everything from the checkpoint
- * on comes again. Within a partition keys repeat, but never go back without the same run again. */
+ * At least once: gapless, no delivery time-out; a failed delivery report closes the producer, and
+ * everything from the checkpoint on comes again. Within a partition keys repeat, but never go back
+ * without the same run again.
+ * Exactly once: events and checkpoint in one transaction; a delivery report means nothing, the
+ * commit everything. */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -13,6 +16,7 @@
 
 #include "kafka_conf.h"
 #include "kafka_topics.h"
+#include "kafka_txn.h"
 #include "log.h"
 #include "sink.h"
 
@@ -26,13 +30,25 @@ struct wf_sink {
     rd_kafka_queue_t *main_queue;
     struct wf_kafka_topics *topics;
     int event_fd;
-    enum wf_rc failure; /* of a delivery report: nothing after it is confirmed */
+    /* of a delivery report: nothing after it is confirmed; the worker's while txn.job is queued */
+    enum wf_rc failure;
     struct wf_err failure_err;
     struct {
         int code;
         uint64_t at_us;
     } logged[LOGGED_KINDS];
     unsigned logged_next;
+    struct wf_kafka_txn *txn; /* NULL: at least once */
+    struct wf_job job;        /* recover or commit */
+    enum { RECOVERING, READY, COMMITTING, COMMITTED } step;
+    bool closed; /* by the pipeline: the job ends it */
+    struct {     /* the job's in and out */
+        struct wf_checkpoint cp;
+        uint64_t events;
+        bool renew;
+        enum wf_rc rc;
+        struct wf_err err;
+    } call;
 };
 
 /* ---- delivery reports
@@ -46,7 +62,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     if (s->failure != WF_OK) /* what follows a failure is not confirmed: it comes again, in order */
         return;
     if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        wf_delivery_acked(s->env->delivery, (uint64_t)(uintptr_t)m->_private, 1);
+        if (!s->txn)
+            wf_delivery_acked(s->env->delivery, (uint64_t)(uintptr_t)m->_private, 1);
         return;
     }
     s->failure =
@@ -117,14 +134,14 @@ static void on_event_fd(void *arg, int fd, uint32_t events)
 static enum wf_rc start(struct wf_sink *s, rd_kafka_conf_t *rc, struct wf_err *err)
 {
     static const uint64_t one = 1;
-    struct wf_kafka_topics_conf topics = {s->conf->create_topics, s->conf->partitions,
-                                          s->conf->replication, &s->conf->topic_config,
-                                          s->conf->max_message};
+    struct wf_kafka_topics_conf topics = wf_kafka_topics_of(s->conf);
     char text[256];
 
     rd_kafka_conf_set_dr_msg_cb(rc, on_delivery);
     rd_kafka_conf_set_error_cb(rc, on_error);
     rd_kafka_conf_set_opaque(rc, s);
+    if (s->txn)
+        wf_kafka_txn_observe(s->txn, rc);
     s->rk = rd_kafka_new(RD_KAFKA_PRODUCER, rc, text, sizeof(text));
     if (!s->rk) {
         rd_kafka_conf_destroy(rc);
@@ -145,6 +162,7 @@ static enum wf_rc start(struct wf_sink *s, rd_kafka_conf_t *rc, struct wf_err *e
 struct ending {
     struct wf_job job;
     rd_kafka_t *rk;
+    struct wf_kafka_txn *txn; /* its threads write there to their end */
 };
 
 static void ending_run(struct wf_job *job)
@@ -152,6 +170,7 @@ static void ending_run(struct wf_job *job)
     struct ending *e = (struct ending *)job;
 
     rd_kafka_destroy_flags(e->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    free(e->txn);
 }
 
 static void ending_done(struct wf_job *job)
@@ -166,17 +185,29 @@ static void end_producer(struct wf_sink *s)
     rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                               RD_KAFKA_PURGE_F_NON_BLOCKING);
     if (e) {
-        *e = (struct ending){.job = {.run = ending_run, .done = ending_done}, .rk = s->rk};
+        *e = (struct ending){.job = {.run = ending_run, .done = ending_done}, s->rk, s->txn};
         wf_worker_submit(s->env->worker, &e->job);
     } else {
         rd_kafka_destroy_flags(s->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        free(s->txn);
     }
+    s->txn = NULL;
+}
+
+static void kafka_stop(struct wf_sink *s)
+{
+    atomic_store(&s->txn->stop, true);
 }
 
 static void kafka_close(struct wf_sink *s)
 {
     if (!s)
         return;
+    if (s->job.queued && s->env->worker) { /* its call returns soon; done() comes back here */
+        s->closed = true;
+        kafka_stop(s);
+        return;
+    }
     wf_kafka_topics_free(s->topics);
     if (s->main_queue) {
         rd_kafka_queue_io_event_enable(s->main_queue, -1, NULL, 0);
@@ -184,6 +215,7 @@ static void kafka_close(struct wf_sink *s)
     }
     if (s->rk)
         end_producer(s);
+    free(s->txn);
     if (s->event_fd >= 0) {
         wf_loop_watch(s->env->loop, s->event_fd, 0, NULL, NULL, NULL);
         close(s->event_fd);
@@ -198,6 +230,16 @@ static enum wf_rc kafka_validate(const void *conf, struct wf_err *err)
 
     rd_kafka_conf_destroy(rc);
     return ok;
+}
+
+static enum wf_rc prepare_transactions(struct wf_sink *s, struct wf_err *err)
+{
+    s->txn = calloc(1, sizeof(*s->txn));
+    if (!s->txn)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    s->txn->conf = s->conf;
+    s->txn->pipeline = s->env->pipeline;
+    return WF_OK;
 }
 
 static enum wf_rc kafka_open(struct wf_sink **self, const void *conf, const struct wf_sink_env *env,
@@ -215,6 +257,8 @@ static enum wf_rc kafka_open(struct wf_sink **self, const void *conf, const stru
     s->env = env;
     s->event_fd = -1;
     ok = wf_kafka_settings(s->conf, env->pipeline, rc, err);
+    if (ok == WF_OK && s->conf->delivery == WF_EXACTLY_ONCE)
+        ok = prepare_transactions(s, err);
     if (ok == WF_OK)
         ok = start(s, rc, err);
     else
@@ -231,7 +275,8 @@ static enum wf_rc kafka_prepare(struct wf_sink *s, struct wf_stream *stream, str
 {
     rd_kafka_topic_t *handle;
     enum wf_rc rc =
-        wf_kafka_topics_ready(s->topics, stream->topic, !stream->key_schema, &handle, err);
+        wf_kafka_topics_ready(s->topics, stream->topic,
+                              stream->key_schema ? WF_TOPIC_KEYED : WF_TOPIC_KEYLESS, &handle, err);
 
     if (rc == WF_OK)
         stream->sink_data = handle;
@@ -289,8 +334,11 @@ static rd_kafka_resp_err_t produce(const struct wf_sink *s, const struct wf_even
 
 static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
 {
-    rd_kafka_resp_err_t code = produce(s, ev);
+    rd_kafka_resp_err_t code;
 
+    if (s->job.queued || s->step == COMMITTED) /* no transaction is open for it */
+        return WF_AGAIN;
+    code = produce(s, ev);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return WF_OK;
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -306,13 +354,108 @@ static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, st
 
 static enum wf_rc kafka_poll(struct wf_sink *s, struct wf_err *err)
 {
-    rd_kafka_poll(s->rk, 0);
     wf_kafka_topics_poll(s->topics);
+    if (s->job.queued) /* its calls serve the queue: callbacks run there */
+        return WF_OK;
+    rd_kafka_poll(s->rk, 0);
     if (s->failure == WF_OK)
         return WF_OK;
     *err = s->failure_err;
     return s->failure;
 }
+
+/* ---- exactly once ---- */
+
+static bool kafka_enabled(const void *conf)
+{
+    return ((const struct wf_kafka_conf *)conf)->delivery == WF_EXACTLY_ONCE;
+}
+
+static void call_run(struct wf_job *job)
+{
+    struct wf_sink *s = wf_container_of(job, struct wf_sink, job);
+
+    if (s->step == RECOVERING)
+        s->call.rc = wf_kafka_txn_recover(s->txn, &s->call.cp, &s->call.err);
+    else
+        s->call.rc =
+            wf_kafka_txn_commit(s->txn, &s->call.cp, s->call.events, &s->call.renew, &s->call.err);
+}
+
+static void call_done(struct wf_job *job)
+{
+    struct wf_sink *s = wf_container_of(job, struct wf_sink, job);
+
+    s->step = s->step == RECOVERING ? READY : COMMITTED;
+    if (s->closed)
+        kafka_close(s);
+}
+
+static void call(struct wf_sink *s)
+{
+    s->call.rc = WF_AGAIN;
+    s->call.renew = false;
+    s->job = (struct wf_job){.run = call_run, .done = call_done};
+    wf_worker_submit(s->env->worker, &s->job);
+}
+
+static enum wf_rc result(const struct wf_sink *s, struct wf_err *err)
+{
+    if (s->call.rc != WF_OK)
+        *err = s->call.err;
+    return s->call.rc;
+}
+
+static enum wf_rc kafka_recover(struct wf_sink *s, struct wf_checkpoint *cp, struct wf_err *err)
+{
+    char topic[WF_KAFKA_NAME];
+    enum wf_rc rc;
+
+    if (s->job.queued)
+        return WF_AGAIN;
+    if (s->step == READY) {
+        *cp = s->call.cp;
+        return result(s, err);
+    }
+    wf_kafka_checkpoint_topic(s->env->pipeline, topic);
+    rc = wf_kafka_topics_ready(s->topics, topic, WF_TOPIC_CHECKPOINTS, &s->txn->topic, err);
+    if (rc != WF_OK)
+        return rc;
+    s->txn->rk = s->rk;
+    call(s);
+    return WF_AGAIN;
+}
+
+static enum wf_rc kafka_commit(struct wf_sink *s, const struct wf_checkpoint *cp, uint64_t events,
+                               struct wf_err *err)
+{
+    (void)err;
+    s->call.cp = *cp;
+    s->call.events = events;
+    s->step = COMMITTING;
+    call(s);
+    return WF_OK;
+}
+
+static enum wf_rc kafka_committed(struct wf_sink *s, bool *renew, struct wf_err *err)
+{
+    if (s->job.queued)
+        return WF_AGAIN;
+    s->step = READY;
+    *renew = s->call.renew;
+    return result(s, err);
+}
+
+static const struct wf_keeper_ops keeper = {
+    .enabled = kafka_enabled,
+    .limits = wf_kafka_limits,
+    .stored = wf_kafka_stored,
+    .store = wf_kafka_store,
+    .recover = kafka_recover,
+    .commit = kafka_commit,
+    .committed = kafka_committed,
+    .stop = kafka_stop,
+};
 
 const struct wf_sink_ops wf_sink_kafka = {
     .name = "kafka",
@@ -320,6 +463,7 @@ const struct wf_sink_ops wf_sink_kafka = {
     .opts = wf_kafka_opts,
     .conf_size = sizeof(struct wf_kafka_conf),
     .framing = WF_FRAME_CONFLUENT,
+    .keeper = &keeper,
     .validate = kafka_validate,
     .open = kafka_open,
     .prepare = kafka_prepare,

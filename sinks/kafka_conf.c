@@ -1,15 +1,18 @@
 #include "kafka_conf.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "kafka_txn.h"
 #include "log.h"
 
 enum protocol { PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL };
 
 static const char *const protocol_names[] = {"plaintext", "ssl", "sasl_plaintext", "sasl_ssl",
                                              NULL};
-static const char *const delivery_names[] = {"at_least_once", NULL};
+static const char *const delivery_names[] = {"at_least_once", "exactly_once", NULL};
+static const char *const split_names[] = {"auto", "never", NULL};
 static const char *const compression_names[] = {"none", "gzip", "snappy", "lz4", "zstd", NULL};
 static const char *const mechanism_names[] = {"plain", "scram-sha-256", "scram-sha-512", NULL};
 
@@ -32,6 +35,7 @@ static const char *const refused_settings[] = {
     "max.in.flight",
     "max.in.flight.requests.per.connection",
     "transactional.id",
+    "transaction.timeout.ms",
     "bootstrap.servers",
     "metadata.broker.list",
     "queue.buffering.max.kbytes",
@@ -165,6 +169,42 @@ static enum wf_rc set_passed_through(rd_kafka_conf_t *rc, const struct wf_kafka_
     return ok;
 }
 
+/* A message that waits longer than the transaction may last is lost with it, and comes again. */
+static enum wf_rc set_delivery(rd_kafka_conf_t *rc, const struct wf_kafka_conf *c,
+                               const char *pipeline, struct wf_err *err)
+{
+    char id[WF_KAFKA_NAME];
+    enum wf_rc ok;
+
+    if (c->delivery != WF_EXACTLY_ONCE)
+        return WF_OK;
+    wf_kafka_txn_id(pipeline ? pipeline : "", id);
+    ok = set(rc, "delivery", "enable.gapless.guarantee", "false", err);
+    if (ok == WF_OK)
+        ok = set_int(rc, "transaction_timeout", "message.timeout.ms", c->transaction_timeout_ms,
+                     err);
+    if (ok == WF_OK)
+        ok = set_int(rc, "transaction_timeout", "transaction.timeout.ms", c->transaction_timeout_ms,
+                     err);
+    return ok == WF_OK ? set(rc, "delivery", "transactional.id", id, err) : ok;
+}
+
+void wf_kafka_limits(const void *conf, struct wf_group_limits *out)
+{
+    const struct wf_kafka_conf *c = conf;
+    bool never = c->split == WF_SPLIT_NEVER;
+
+    out->interval_us = (uint64_t)c->transaction_interval_ms * 1000;
+    out->events = (uint64_t)c->transaction_events;
+    out->bytes = (uint64_t)c->transaction_bytes;
+    /* the broker ends a transaction at its time-out: half of the rest is for committing it */
+    out->split_us = (uint64_t)c->transaction_timeout_ms * 1000 / (never ? 2 : 3);
+    out->split_events = never ? UINT64_MAX : (uint64_t)c->split_events;
+    out->split_bytes = UINT64_MAX;
+    out->never_split = never;
+    out->idle_us = (uint64_t)c->transaction_idle_ms * 1000;
+}
+
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     bool told = strcmp(facility, "FAIL") == 0; /* by on_error(), with a cure */
@@ -199,6 +239,8 @@ enum wf_rc wf_kafka_settings(const struct wf_kafka_conf *c, const char *pipeline
         ok = set(rc, "compression", "compression.codec", compression_names[c->compression], err);
     if (ok == WF_OK)
         ok = set_security(rc, c, err);
+    if (ok == WF_OK)
+        ok = set_delivery(rc, c, pipeline, err);
     rd_kafka_conf_set_log_cb(rc, on_log);
     return ok;
 }
@@ -215,6 +257,10 @@ enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_co
     if (ok == WF_OK)
         ok = set(rc, "read", "enable.auto.commit", "false", err);
     if (ok == WF_OK)
+        ok = set(rc, "read", "isolation.level", "read_committed", err);
+    if (ok == WF_OK) /* the end is told after that much silence */
+        ok = set(rc, "read", "fetch.wait.max.ms", "20", err);
+    if (ok == WF_OK)
         ok = set_security(rc, c, err);
     rd_kafka_conf_set_log_cb(rc, on_log);
     return ok;
@@ -227,6 +273,8 @@ static const rd_kafka_resp_err_t for_persons[] = {
     RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
     RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
     RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
     RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
     RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
     RD_KAFKA_RESP_ERR_INVALID_RECORD,
@@ -265,6 +313,11 @@ const char *wf_kafka_cure(rd_kafka_resp_err_t code)
         return "; hint: give the principal Write and Describe on the topic";
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
         return "; hint: give the principal Write on its topics (or IdempotentWrite on the cluster)";
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return "; hint: give the principal Write and Describe on the transactional id "
+               "walferry.<pipeline>";
+    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
+        return "; hint: sink.transaction_timeout is over the broker's transaction.max.timeout.ms";
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
@@ -277,9 +330,11 @@ const char *wf_kafka_cure(rd_kafka_resp_err_t code)
 enum wf_rc wf_kafka_error(rd_kafka_resp_err_t code, const char *topic, const char *text,
                           struct wf_err *err)
 {
+    bool missing =
+        code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
     char name[32];
 
-    snprintf(name, sizeof(name), "kafka_%d", (int)code);
+    snprintf(name, sizeof(name), missing ? "topic_missing" : "kafka_%d", (int)code);
     return wf_err_set(err, wf_kafka_needs_person(code) ? WF_REJECT : WF_RETRY, name,
                       "topic %s: %s%s", topic, text ? text : rd_kafka_err2str(code),
                       wf_kafka_cure(code));
@@ -297,7 +352,34 @@ const struct wf_opt wf_kafka_opts[] = {
     {.key = "delivery", .type = WF_OPT_ENUM, .field = FIELD(delivery), .dflt = "at_least_once",
      .choices = delivery_names,
      .help = "`at_least_once`: idempotent producer, acks=all, no delivery time-out; after a crash "
-             "events may repeat, in order, none is lost."},
+             "events may repeat, in order, none is lost. `exactly_once`: events and checkpoint in "
+             "one Kafka transaction; readers with isolation.level=read_committed see each event "
+             "once."},
+    {.key = "transaction_interval", .type = WF_OPT_TIME, .field = FIELD(transaction_interval_ms),
+     .dflt = "100ms", .min = "1ms", .max = "60s",
+     .help = "exactly_once: longest time from an event to the commit that makes it readable."},
+    {.key = "transaction_events", .type = WF_OPT_INT, .field = FIELD(transaction_events),
+     .dflt = "10000", .min = "1", .max = "10000000",
+     .help = "exactly_once: so many events are committed at the next end of a source transaction."},
+    {.key = "transaction_bytes", .type = WF_OPT_SIZE, .field = FIELD(transaction_bytes),
+     .dflt = "8MiB", .min = "64KiB", .max = "1GiB",
+     .help = "exactly_once: so many bytes are committed at the next end of a source transaction."},
+    {.key = "transaction_timeout", .type = WF_OPT_TIME, .field = FIELD(transaction_timeout_ms),
+     .dflt = "60s", .min = "3s", .max = "15min",
+     .help = "exactly_once: the brokers abort a transaction after this time, and so long readers "
+             "wait behind one whose writer is gone. A source transaction that takes a third of it "
+             "is split."},
+    {.key = "transaction_idle", .type = WF_OPT_TIME, .field = FIELD(transaction_idle_ms),
+     .dflt = "10s", .min = "100ms", .max = "1h",
+     .help = "exactly_once: time between commits that only move the position, while nothing is "
+             "published: so late the slot lets go of WAL that holds nothing for us."},
+    {.key = "split", .type = WF_OPT_ENUM, .field = FIELD(split), .dflt = "auto",
+     .choices = split_names,
+     .help = "exactly_once: a source transaction over `split_events`, or too long in time, becomes "
+             "several Kafka transactions: still each event once, but not all readable at one "
+             "moment. `never`: it becomes one, or the pipeline stops there."},
+    {.key = "split_events", .type = WF_OPT_INT, .field = FIELD(split_events), .dflt = "100000",
+     .min = "1", .max = "1000000000", .help = "exactly_once: largest whole source transaction."},
     {.key = "linger", .type = WF_OPT_TIME, .field = FIELD(linger_ms), .dflt = "1ms", .min = "0ms",
      .max = "1s", .help = "Longest wait for a fuller batch."},
     {.key = "queue", .type = WF_OPT_SIZE, .field = FIELD(queue_bytes), .dflt = "8MiB",

@@ -3,6 +3,7 @@
 #define WF_KAFKA_CONF_H
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "err.h"
@@ -18,11 +19,22 @@ struct wf_kafka_conf {
     char *username, *password;
     char *ssl_ca, *ssl_cert, *ssl_key, *ssl_key_password;
     int64_t linger_ms, queue_bytes, max_message;
+    /* exactly once */
+    int64_t transaction_interval_ms, transaction_events, transaction_bytes, transaction_timeout_ms;
+    int64_t transaction_idle_ms;
+    int split;
+    int64_t split_events;
     int64_t partitions, replication;
     struct wf_map topic_config, rdkafka;
 };
 
+enum wf_kafka_delivery { WF_AT_LEAST_ONCE, WF_EXACTLY_ONCE };
+enum wf_kafka_split { WF_SPLIT_AUTO, WF_SPLIT_NEVER };
+
 extern const struct wf_opt wf_kafka_opts[];
+
+/* As wf_keeper_ops.limits. */
+void wf_kafka_limits(const void *conf, struct wf_group_limits *out);
 
 /* Settings of the producer; @pipeline may be NULL. @err names the option that is wrong. */
 enum wf_rc wf_kafka_settings(const struct wf_kafka_conf *c, const char *pipeline,
@@ -48,5 +60,13 @@ void wf_kafka_check(const void *conf, const char *pipeline,
                     void *arg);
 enum wf_rc wf_kafka_read(const void *conf, const char *topic, wf_record_fn fn, void *arg,
                          struct wf_err *err);
+/**
+ * wf_kafka_read_to_end() - as wf_kafka_read()
+ * @settled: an open transaction in the topic is an error: what is behind it cannot be seen
+ * @stop:    end early with WF_RETRY when it becomes true; may be NULL
+ */
+enum wf_rc wf_kafka_read_to_end(const struct wf_kafka_conf *conf, const char *topic, bool settled,
+                                const atomic_bool *stop, wf_record_fn fn, void *arg,
+                                struct wf_err *err);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "kafka_conf.h"
 
+#define POLL_MS 500
+
 /* ---- walferry check
  * ------------------------------------------------------------------------------------ */
 
@@ -92,30 +94,51 @@ static bool hand_over(const rd_kafka_message_t *m, wf_record_fn fn, void *arg)
 
 /* The present end is where a partition ends for the first time: one that grows on would end again,
  * in the place of one that is not read yet. */
-static void end_partition(rd_kafka_t *rk, const char *topic, int partition)
+static enum wf_rc end_partition(rd_kafka_t *rk, const char *topic, const rd_kafka_message_t *end,
+                                bool settled, struct wf_err *err)
 {
+    int partition = end->partition;
+    int64_t low, high = end->offset;
     rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
 
     rd_kafka_topic_partition_list_add(one, topic, partition);
     rd_kafka_pause_partitions(rk, one);
     rd_kafka_topic_partition_list_destroy(one);
+    rd_kafka_get_watermark_offsets(rk, topic, partition, &low, &high);
+    if (settled && high > end->offset)
+        return wf_err_set(err, WF_RETRY, "transaction_hangs",
+                          "topic %s: an open transaction at offset %lld hides what comes after it; "
+                          "hint: if it stays, kafka-transactions.sh find-hanging and abort",
+                          topic, (long long)end->offset);
+    return WF_OK;
 }
 
-static enum wf_rc consume(rd_kafka_t *rk, const char *topic, wf_record_fn fn, void *arg,
-                          struct wf_err *err)
+/* NULL after a time without any message, or when the owner wants an end. */
+static rd_kafka_message_t *next_message(rd_kafka_t *rk, const atomic_bool *stop)
+{
+    rd_kafka_message_t *m = NULL;
+
+    for (int ms = 0; !m && ms < 2 * WF_KAFKA_CHECK_MS && !(stop && atomic_load(stop));
+         ms += POLL_MS)
+        m = rd_kafka_consumer_poll(rk, POLL_MS);
+    return m;
+}
+
+static enum wf_rc consume(rd_kafka_t *rk, const char *topic, bool settled, const atomic_bool *end,
+                          wf_record_fn fn, void *arg, struct wf_err *err)
 {
     int open = 0;
     bool stop = false;
     enum wf_rc rc = assign_all(rk, topic, &open, err);
 
     while (rc == WF_OK && open > 0 && !stop) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 2 * WF_KAFKA_CHECK_MS);
+        rd_kafka_message_t *m = next_message(rk, end);
 
         if (!m)
             return wf_err_set(err, WF_RETRY, "kafka", "topic %s: nothing arrived for %d ms", topic,
                               2 * WF_KAFKA_CHECK_MS);
         if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-            end_partition(rk, topic, m->partition);
+            rc = end_partition(rk, topic, m, settled, err);
             open--;
         } else if (m->err) {
             rc = wf_kafka_error(m->err, topic, rd_kafka_message_errstr(m), err);
@@ -129,6 +152,13 @@ static enum wf_rc consume(rd_kafka_t *rk, const char *topic, wf_record_fn fn, vo
 
 enum wf_rc wf_kafka_read(const void *conf, const char *topic, wf_record_fn fn, void *arg,
                          struct wf_err *err)
+{
+    return wf_kafka_read_to_end(conf, topic, false, NULL, fn, arg, err);
+}
+
+enum wf_rc wf_kafka_read_to_end(const struct wf_kafka_conf *conf, const char *topic, bool settled,
+                                const atomic_bool *stop, wf_record_fn fn, void *arg,
+                                struct wf_err *err)
 {
     rd_kafka_conf_t *rkc = rd_kafka_conf_new();
     enum wf_rc rc = wf_kafka_consumer_settings(conf, rkc, err);
@@ -145,7 +175,7 @@ enum wf_rc wf_kafka_read(const void *conf, const char *topic, wf_record_fn fn, v
         return wf_err_config(err, "%s", text);
     }
     rd_kafka_poll_set_consumer(rk);
-    rc = consume(rk, topic, fn, arg, err);
+    rc = consume(rk, topic, settled, stop, fn, arg, err);
     rd_kafka_destroy(rk);
     return rc;
 }

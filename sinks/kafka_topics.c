@@ -15,7 +15,7 @@ struct topic {
     rd_kafka_topic_t *handle;
     enum step step;
     bool waiting; /* for the answer to step */
-    bool keyless;
+    enum wf_topic_use use;
     struct wf_err err;
     char name[];
 };
@@ -27,6 +27,12 @@ struct wf_kafka_topics {
     struct topic *topics;
     unsigned n;
 };
+
+struct wf_kafka_topics_conf wf_kafka_topics_of(const struct wf_kafka_conf *c)
+{
+    return (struct wf_kafka_topics_conf){c->create_topics, c->partitions, c->replication,
+                                         &c->topic_config, c->max_message};
+}
 
 struct wf_kafka_topics *wf_kafka_topics_new(rd_kafka_t *rk, int event_fd,
                                             const struct wf_kafka_topics_conf *conf)
@@ -85,12 +91,31 @@ static void describe(struct wf_kafka_topics *t, struct topic *topic)
     rd_kafka_AdminOptions_destroy(o);
 }
 
+/* Small segments, so that reading to the end stays short: only closed ones are compacted. */
+static const struct wf_map_item checkpoint_items[] = {
+    {.key = "cleanup.policy", .value = "compact"},
+    {.key = "segment.bytes", .value = "1048576"},
+};
+
+/* Settings a topic is created with. */
+static size_t settings_of(const struct wf_kafka_topics *t, const struct topic *topic,
+                          const struct wf_map_item **out)
+{
+    bool checkpoints = topic->use == WF_TOPIC_CHECKPOINTS;
+
+    *out = checkpoints ? checkpoint_items : t->conf.config->items;
+    return checkpoints ? sizeof(checkpoint_items) / sizeof(checkpoint_items[0]) : t->conf.config->n;
+}
+
 static void create(struct wf_kafka_topics *t, struct topic *topic)
 {
     rd_kafka_AdminOptions_t *o = options_for(t, RD_KAFKA_ADMIN_OP_CREATETOPICS, topic);
+    int partitions = topic->use == WF_TOPIC_CHECKPOINTS ? 1 : (int)t->conf.partitions;
+    const struct wf_map_item *items;
+    size_t n = settings_of(t, topic, &items);
     char text[256];
     rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(
-        topic->name, (int)t->conf.partitions, (int)t->conf.replication, text, sizeof(text));
+        topic->name, partitions, (int)t->conf.replication, text, sizeof(text));
 
     if (!new_topic) {
         topic->step = FAILED;
@@ -98,9 +123,8 @@ static void create(struct wf_kafka_topics *t, struct topic *topic)
         wf_err_set(&topic->err, WF_REJECT, "topic", "topic %s cannot be created: %s", topic->name,
                    text);
     } else {
-        for (size_t i = 0; i < t->conf.config->n; i++)
-            rd_kafka_NewTopic_set_config(new_topic, t->conf.config->items[i].key,
-                                         t->conf.config->items[i].value);
+        for (size_t i = 0; i < n; i++)
+            rd_kafka_NewTopic_set_config(new_topic, items[i].key, items[i].value);
         rd_kafka_CreateTopics(t->rk, &new_topic, 1, o, t->queue);
         rd_kafka_NewTopic_destroy(new_topic);
     }
@@ -151,6 +175,15 @@ static void fail(struct topic *topic, rd_kafka_resp_err_t code, const char *doin
                    : "");
 }
 
+static void refuse_checkpoints(struct topic *topic, const char *why)
+{
+    topic->step = FAILED;
+    wf_err_set(&topic->err, WF_REJECT, "checkpoint_topic",
+               "topic %s %s, so it cannot keep the checkpoint; hint: one partition, "
+               "cleanup.policy=compact",
+               topic->name, why);
+}
+
 static void described(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
 {
     size_t n;
@@ -160,7 +193,12 @@ static void described(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_e
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        size_t partitions = 0;
+
+        rd_kafka_TopicDescription_partitions(d[0], &partitions);
         topic->step = CHECK;
+        if (topic->use == WF_TOPIC_CHECKPOINTS && partitions != 1)
+            refuse_checkpoints(topic, "has more than one partition");
     } else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
         fail(topic, code, "looking up", rd_kafka_error_string(error));
     } else if (t->conf.create) {
@@ -177,7 +215,13 @@ static void described(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_e
 static void check_setting(struct wf_kafka_topics *t, struct topic *topic, const char *name,
                           const char *value)
 {
-    if (strcmp(name, "cleanup.policy") == 0 && strstr(value, "compact") && topic->keyless) {
+    if (topic->use == WF_TOPIC_CHECKPOINTS) {
+        if (strcmp(name, "cleanup.policy") == 0 && strcmp(value, "compact") != 0)
+            refuse_checkpoints(topic, "has another cleanup.policy than compact");
+        return;
+    }
+    if (strcmp(name, "cleanup.policy") == 0 && strstr(value, "compact") &&
+        topic->use == WF_TOPIC_KEYLESS) {
         topic->step = FAILED;
         wf_err_set(&topic->err, WF_REJECT, "topic_compacted",
                    "topic %s is compacted and would refuse events without a key; hint: give the "
@@ -205,6 +249,8 @@ static void created(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_eve
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
     rd_kafka_resp_err_t code = n ? rd_kafka_topic_result_error(r[0]) : RD_KAFKA_RESP_ERR__FAIL;
     const char *text = n ? rd_kafka_topic_result_error_string(r[0]) : NULL;
+    const struct wf_map_item *items;
+    size_t nitems = settings_of(t, topic, &items);
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         wf_log(WF_LOG_INFO, "topic_created", NULL, "topic %s created", topic->name);
@@ -212,8 +258,8 @@ static void created(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_eve
         topic->step = CHECK;
     else
         fail(topic, code, "creating", text);
-    for (size_t i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < t->conf.config->n; i++)
-        check_setting(t, topic, t->conf.config->items[i].key, t->conf.config->items[i].value);
+    for (size_t i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < nitems; i++)
+        check_setting(t, topic, items[i].key, items[i].value);
 }
 
 static void checked(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_event_t *event)
@@ -295,7 +341,7 @@ static struct topic *find(struct wf_kafka_topics *t, const char *name)
     return topic;
 }
 
-enum wf_rc wf_kafka_topics_ready(struct wf_kafka_topics *t, const char *name, bool keyless,
+enum wf_rc wf_kafka_topics_ready(struct wf_kafka_topics *t, const char *name, enum wf_topic_use use,
                                  rd_kafka_topic_t **out, struct wf_err *err)
 {
     struct topic *topic = find(t, name);
@@ -303,7 +349,8 @@ enum wf_rc wf_kafka_topics_ready(struct wf_kafka_topics *t, const char *name, bo
     if (!topic)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory, or more than %d topics",
                           TOPICS_MAX);
-    topic->keyless |= keyless;
+    if (use > topic->use)
+        topic->use = use;
     if (topic->step == READY) {
         *out = topic->handle;
         return WF_OK;

@@ -125,6 +125,20 @@ void wf_delivery_acked(struct wf_delivery *d, uint64_t tag, uint32_t n)
         advance(d);
 }
 
+void wf_delivery_acked_oldest(struct wf_delivery *d, uint64_t n)
+{
+    for (uint64_t tag = d->head; n && tag != d->tail; tag++) {
+        struct entry *e = entry_of(d, tag);
+        uint32_t part = n < e->unconfirmed ? (uint32_t)n : e->unconfirmed;
+
+        e->unconfirmed -= part;
+        d->in_flight -= part;
+        d->confirmed += part;
+        n -= part;
+    }
+    advance(d);
+}
+
 uint64_t wf_delivery_safe_lsn(const struct wf_delivery *d)
 {
     return d->safe_lsn;

@@ -38,6 +38,9 @@ bool wf_delivery_barrier(struct wf_delivery *d, uint64_t lsn);
 /* The sink confirmed @n events of the transaction @tag; a stale tag (before a reset) is ignored. */
 void wf_delivery_acked(struct wf_delivery *d, uint64_t tag, uint32_t n);
 
+/* As above for the @n oldest events in flight, whatever their tags. */
+void wf_delivery_acked_oldest(struct wf_delivery *d, uint64_t n);
+
 /* Everything up to here is delivered: only whole transactions, without a hole; never moves back. */
 uint64_t wf_delivery_safe_lsn(const struct wf_delivery *d);
 /* End of the last complete transaction handed to the sink, or a later barrier: where to read on

@@ -9,6 +9,7 @@
 #include "checkpoint.h"
 #include "delivery.h"
 #include "encode.h"
+#include "group.h"
 #include "http.h"
 #include "log.h"
 #include "loop.h"
@@ -55,6 +56,10 @@ struct wf_pipeline {
     struct wf_sink *sink; /* NULL while it waits to be opened again */
     struct wf_sink_env sink_env;
     struct wf_progress *progress;
+    struct wf_group *group; /* exactly once; NULL: the sink confirms event by event */
+    struct wf_keeper keeper;
+    struct wf_timer group_timer;
+    bool settled; /* the sink is open and says where to go on */
 
     /* the message in work: it stays until all its events are taken */
     struct wf_source_item item;
@@ -71,6 +76,7 @@ struct wf_pipeline {
     uint64_t rows;      /* messages of this round */
     uint64_t pace_us;
     bool urgent; /* the server asked for a reply */
+    bool draining;
     bool paused; /* the source is not read: no room, or a failure */
     uint64_t paused_since_us;
 
@@ -87,6 +93,7 @@ struct wf_pipeline {
 /* ---- the whole product on one screen -----------------------------------------------------------
  */
 
+static enum wf_rc commit_group(struct wf_pipeline *p, enum wf_group_wish wish, struct wf_err *err);
 static bool heartbeat_is_due(const struct wf_pipeline *p);
 static enum wf_rc take_heartbeat(struct wf_pipeline *p);
 static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err); /* source, decoder,
@@ -95,7 +102,9 @@ static bool is_boundary(const struct wf_pipeline *p);
 static enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
+static enum wf_group_wish wish_of(const struct wf_pipeline *p);
 static void end_trouble(struct wf_pipeline *p);
+static void set_paused(struct wf_pipeline *p, bool paused);
 
 /* One turn: source -> decoder -> transform -> encoder -> sink. What cannot go on yet stays where
  * it is and the next turn takes it up: nothing is skipped, nothing overtakes. */
@@ -103,7 +112,9 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = WF_OK;
 
-    if (p->stage < DECODED)
+    if (p->group && p->stage == EMPTY && wf_group_full(p->group))
+        rc = commit_group(p, WF_GROUP_HURRY, err);
+    if (rc == WF_OK && p->stage < DECODED)
         rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
     if (rc != WF_OK || p->stage < DECODED)
         return rc;
@@ -114,13 +125,15 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
     return rc == WF_OK ? publish(p, err) : rc;
 }
 
-/* Disk first, then the slot, which frees that WAL. */
+/* Disk (or the sink's own checkpoint) first, then the slot, which frees that WAL. */
 static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = WF_OK;
 
     if (p->sink)
         rc = p->sink_ops->poll(p->sink, err);
+    if (rc == WF_OK && p->group && p->settled)
+        rc = commit_group(p, wish_of(p), err);
     if (wf_source_state(p->source) != WF_SOURCE_STANDBY)
         wf_progress_turn(p->progress, p->urgent);
     p->urgent = false;
@@ -149,7 +162,7 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
 
     wf_delivery_abandon(p->delivery);
     p->skipping = false;
-    if (read_lsn < cp->lsn)
+    if (read_lsn < cp->lsn || p->group)
         wf_delivery_reset(p->delivery, cp->lsn);
     p->start_lsn = wf_delivery_read_lsn(p->delivery);
     if (p->shapes)
@@ -247,8 +260,9 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
         return WF_OK;
     if (!p->change.txn && p->change.lsn < p->start_lsn)
         return WF_OK; /* a message outside transactions that is delivered already */
-    if (wf_transform_wants(p->config, &p->change))
-        p->stage = DECODED;
+    if (__builtin_expect(!wf_transform_wants(p->config, &p->change), 0))
+        return p->group ? wf_group_changed(p->group, &p->change, err) : WF_OK;
+    p->stage = DECODED;
     return WF_OK;
 }
 
@@ -285,16 +299,19 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = WF_OK;
 
-    (void)err;
     if (p->change.kind == WF_CHANGE_BEGIN) {
         p->skipping = p->change.txn->final_lsn < p->start_lsn;
         if (!p->skipping)
             rc = wf_delivery_begin(p->delivery, &p->tag);
+        if (rc == WF_OK && p->group && !p->skipping)
+            rc = wf_group_begin(p->group, p->change.txn, err);
         wf_encoder_begin(p->encoder);
     } else if (p->skipping) {
         p->skipping = false;
     } else {
         wf_delivery_commit(p->delivery, p->change.txn->end_lsn);
+        if (p->group)
+            rc = wf_group_end(p->group, err);
         p->total.transactions++;
     }
     if (rc == WF_OK)
@@ -302,8 +319,13 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
     return rc;
 }
 
-/* A message outside transactions (pg_logical_emit_message) is a transaction of its own; its
- * record's start is the most that can be acknowledged for it. */
+/* What stands alone ends where it begins; a message's position is past once its first byte is. */
+static uint64_t end_of_lone(const struct wf_change *c)
+{
+    return c->kind == WF_CHANGE_MESSAGE ? c->lsn + 1 : c->lsn;
+}
+
+/* A message outside transactions (pg_logical_emit_message) is a transaction of its own. */
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 {
     bool alone = !p->change.txn;
@@ -311,6 +333,8 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 
     if (alone && p->published == 0 && !wf_delivery_open_txn(p->delivery))
         rc = wf_delivery_begin(p->delivery, &p->tag);
+    if (p->group && !alone && wf_group_muted(p->group))
+        p->published = p->events.n;
     while (rc == WF_OK && p->published < p->events.n) {
         struct wf_event *ev = &p->events.ev[p->published];
 
@@ -319,15 +343,81 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
         if (rc == WF_OK) {
             wf_delivery_sent(p->delivery);
             p->published++;
+            if (p->group)
+                wf_group_took(p->group, ev->key_len + ev->value_len);
         }
     }
     if (rc != WF_OK)
         return rc;
     if (alone)
-        wf_delivery_commit(p->delivery, p->change.lsn);
+        wf_delivery_commit(p->delivery, end_of_lone(&p->change));
+    if (p->group && p->change.kind != WF_CHANGE_COMMIT)
+        rc = wf_group_changed(p->group, &p->change, err);
     p->total.events += p->events.n;
     p->stage = p->change.kind == WF_CHANGE_COMMIT ? PUBLISHED : EMPTY;
+    return rc;
+}
+
+/* ---- exactly once ---- */
+
+static enum wf_group_wish wish_of(const struct wf_pipeline *p)
+{
+    if (p->draining)
+        return WF_GROUP_FINISH;
+    if (p->options.until_lsn && wf_delivery_read_lsn(p->delivery) >= p->options.until_lsn)
+        return WF_GROUP_HURRY;
+    return p->urgent ? WF_GROUP_HURRY : WF_GROUP_GO_ON;
+}
+
+static enum wf_rc commit_group(struct wf_pipeline *p, enum wf_group_wish wish, struct wf_err *err)
+{
+    bool between = p->stage != ENCODED || p->published == 0;
+    uint64_t wait_us;
+    enum wf_rc rc = wf_group_turn(p->group, p->sink, wf_mono_us(), wish, between, &wait_us, err);
+
+    if (wait_us)
+        wf_loop_timer_set(p->loop, &p->group_timer, wait_us, NULL, NULL);
+    return rc;
+}
+
+/* The slot is ours, so the sink's checkpoint is the last word: nothing is read before it is. */
+static enum wf_rc settle(struct wf_pipeline *p, struct wf_err *err)
+{
+    struct wf_checkpoint kept = {0};
+    enum wf_rc rc = p->group ? p->sink_ops->keeper->recover(p->sink, &kept, err) : WF_OK;
+
+    if (rc == WF_OK && p->group)
+        rc = wf_source_settle(p->source, &kept, err);
+    if (rc == WF_AGAIN) {
+        set_paused(p, true); /* what the socket holds must not wake the loop meanwhile */
+        return WF_OK;
+    }
+    if (rc != WF_OK)
+        return rc;
+    if (p->group)
+        wf_group_start(p->group, wf_source_start_point(p->source), wf_mono_us());
+    p->settled = true;
     return WF_OK;
+}
+
+static enum wf_rc stored(void *arg, struct wf_checkpoint *cp, struct wf_err *err)
+{
+    const struct wf_pipeline *p = arg;
+
+    return p->sink_ops->keeper->stored(p->config->sink, p->config->pipeline, cp, err);
+}
+
+static enum wf_rc open_group(struct wf_pipeline *p, struct wf_err *err)
+{
+    const struct wf_keeper_ops *ops = p->sink_ops->keeper;
+    struct wf_group_env env = {p->delivery, p->progress, ops, !p->config->source.binary};
+    struct wf_group_limits limits;
+
+    if (!p->keeper.stored)
+        return WF_OK;
+    ops->limits(p->config->sink, &limits);
+    p->group = wf_group_new(&env, &limits);
+    return p->group ? WF_OK : wf_err_set(err, WF_FATAL, "memory", "out of memory");
 }
 
 /* ---- failures: never skip, never give up
@@ -347,6 +437,7 @@ static void close_sink(struct wf_pipeline *p)
 {
     p->sink_ops->close(p->sink);
     p->sink = NULL;
+    p->settled = false;
     if (p->encoder)
         wf_encoder_unready(p->encoder);
     wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
@@ -444,11 +535,13 @@ static enum wf_rc follow_lock(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_source_state state = wf_source_state(p->source);
 
+    enum wf_rc rc = WF_OK;
+
     if (!p->sink && state == WF_SOURCE_STREAMING)
-        return open_sink(p, err);
-    if (p->sink && state == WF_SOURCE_STANDBY)
+        rc = open_sink(p, err);
+    else if (p->sink && state == WF_SOURCE_STANDBY)
         close_sink(p);
-    return WF_OK;
+    return rc;
 }
 
 /* A value in binary form that the encoder cannot read: the transaction comes again as text. */
@@ -471,11 +564,17 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     p->rows = 0;
     p->again = false;
     p->now_us = wf_wall_us();
+    if (p->group && p->sink && wf_source_state(p->source) != WF_SOURCE_STREAMING)
+        close_sink(p); /* with the slot goes the right to publish: the next one begins anew */
     if (retry_due)
         rc = follow_lock(p, err);
-    if (rc == WF_OK && p->sink && p->stage != EMPTY) /* its answer may be what a change waits for */
+    if (rc == WF_OK && p->sink && (p->stage != EMPTY || !p->settled)) /* it may be waited for */
         rc = p->sink_ops->poll(p->sink, err);
-    if (rc == WF_OK && reading && retry_due)
+    if (rc == WF_OK && p->sink && !p->settled && retry_due)
+        rc = settle(p, err);
+    if (rc == WF_OK && p->group && p->settled && retry_due)
+        rc = commit_group(p, wish_of(p), err);
+    if (rc == WF_OK && reading && retry_due && (p->settled || !p->sink))
         rc = read_some(p, &from_sink, err);
     if (rc == WF_OK) {
         from_sink = true;
@@ -535,6 +634,7 @@ static enum wf_rc drain(struct wf_pipeline *p, struct wf_err *err)
     enum wf_rc rc = WF_OK;
     char fields[128];
 
+    p->draining = true;
     set_paused(p, true);
     if (p->sink && p->sink_ops->drain)
         p->sink_ops->drain(p->sink);
@@ -623,6 +723,11 @@ static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
         rc = open_registry(p, err);
     }
     env.store = p->store;
+    if (p->sink_ops->keeper && !p->options.temporary &&
+        p->sink_ops->keeper->enabled(p->config->sink)) {
+        p->keeper = (struct wf_keeper){stored, p};
+        env.keeper = &p->keeper;
+    }
     if (rc == WF_OK)
         rc = wf_source_open(&p->source, &p->config->source, &env, err);
     return rc;
@@ -646,11 +751,15 @@ enum wf_rc wf_pipeline_new(struct wf_pipeline **out, const struct wf_config *con
     p->worker = p->loop ? wf_worker_new(p->loop, "wf-worker", err) : NULL;
     p->sink_env = (struct wf_sink_env){p->loop, p->worker, p->delivery, config->pipeline};
     rc = p->delivery && p->worker ? open_parts(p, err) : WF_FATAL;
-    env = (struct wf_progress_env){p->loop,   p->worker,
-                                   p->store,  p->delivery,
-                                   p->source, (uint64_t)config->state.interval_ms * 1000};
+    env = (struct wf_progress_env){p->loop,
+                                   p->worker,
+                                   p->store,
+                                   p->delivery,
+                                   p->source,
+                                   (uint64_t)config->state.interval_ms * 1000,
+                                   p->keeper.stored != NULL};
     p->progress = rc == WF_OK ? wf_progress_new(&env) : NULL;
-    if (!p->progress) {
+    if (!p->progress || open_group(p, err) != WF_OK) {
         wf_pipeline_free(p);
         return rc == WF_OK ? wf_err_set(err, WF_FATAL, "memory", "out of memory") : rc;
     }
@@ -658,13 +767,16 @@ enum wf_rc wf_pipeline_new(struct wf_pipeline **out, const struct wf_config *con
     return WF_OK;
 }
 
-/* The threads end first: their jobs point into the parts. */
+/* The sink is told first, so that a call of its ends soon; then the threads, for their jobs point
+ * into the parts. */
 void wf_pipeline_free(struct wf_pipeline *p)
 {
     if (!p)
         return;
-    wf_worker_free(p->worker);
+    if (p->group && p->sink)
+        p->sink_ops->keeper->stop(p->sink);
     p->sink_env.worker = NULL;
+    wf_worker_finish(p->worker);
     wf_source_close(p->source);
     p->sink_ops->close(p->sink);
     wf_shapes_free(p->shapes);
@@ -674,6 +786,7 @@ void wf_pipeline_free(struct wf_pipeline *p)
     wf_http_free(p->http);
     p->decoder_ops->close(p->decoder);
     wf_encoder_free(p->encoder);
+    wf_group_free(p->group);
     wf_progress_free(p->progress);
     wf_checkpoint_close(p->store);
     wf_delivery_free(p->delivery);

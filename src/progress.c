@@ -6,6 +6,7 @@
 
 #define BARRIER_US 1000000 /* between saves that only record a keepalive's position */
 #define RETRY_US 1000000
+#define COPY_US 1000000 /* between copies of a checkpoint that the sink keeps */
 
 struct wf_progress {
     struct wf_progress_env env;
@@ -13,8 +14,9 @@ struct wf_progress {
     uint64_t confirmed;      /* events confirmed when the last save began */
     uint64_t last_us;        /* when the last save began */
     struct wf_timer timer;
-    bool failing; /* the last save failed: logged already */
-    struct {      /* the worker's while job.queued */
+    bool failing;        /* the last save failed: logged already */
+    uint64_t copied_lsn; /* kept: of the last copy */
+    struct {             /* the worker's while job.queued */
         struct wf_job job;
         struct wf_checkpoint cp;
         enum wf_rc rc;
@@ -44,15 +46,22 @@ void wf_progress_start(struct wf_progress *p, const struct wf_checkpoint *cp)
     uint64_t saved = p->cp.lsn;
 
     p->cp = *cp;
-    if (saved > p->cp.lsn) /* a save that ran while the connection was made */
+    if (saved > p->cp.lsn && !p->env.kept) /* a save that ran while the connection was made */
         p->cp.lsn = saved;
+    p->copied_lsn = p->cp.lsn; /* the sink may have nothing yet: the first commit makes a copy */
 }
 
 static void save_run(struct wf_job *job)
 {
     struct wf_progress *p = wf_container_of(job, struct wf_progress, save.job);
 
-    p->save.rc = wf_checkpoint_save(p->env.store, &p->save.cp, &p->save.err);
+    struct wf_checkpoint old;
+
+    p->save.rc = WF_OK;
+    if (p->env.kept) /* whoever had the slot before may have written since */
+        p->save.rc = wf_checkpoint_load(p->env.store, &old, &p->save.err);
+    if (p->save.rc == WF_OK)
+        p->save.rc = wf_checkpoint_save(p->env.store, &p->save.cp, &p->save.err);
 }
 
 static void acknowledge(struct wf_progress *p, uint64_t lsn)
@@ -69,7 +78,10 @@ static void save_done(struct wf_job *job)
         if (p->failing)
             wf_log(WF_LOG_INFO, "checkpoint_works", NULL, "the checkpoint can be written again");
         p->failing = false;
-        acknowledge(p, p->save.cp.lsn);
+        if (p->env.kept)
+            p->copied_lsn = p->save.cp.lsn;
+        else
+            acknowledge(p, p->save.cp.lsn);
         return;
     }
     if (!p->failing)
@@ -81,7 +93,7 @@ static void save_done(struct wf_job *job)
 static void submit(struct wf_progress *p, uint64_t lsn)
 {
     p->save.cp = p->cp;
-    p->save.cp.state = WF_CHECKPOINT_ACTIVE;
+    p->save.cp.state = p->env.kept ? WF_CHECKPOINT_COPY : WF_CHECKPOINT_ACTIVE;
     p->save.cp.lsn = lsn;
     p->save.job.run = save_run;
     p->save.job.done = save_done;
@@ -95,16 +107,18 @@ static uint64_t next_save_us(const struct wf_progress *p, bool urgent)
         return p->last_us + RETRY_US;
     if (urgent)
         return 0;
+    if (p->env.kept)
+        return p->last_us + COPY_US;
     return p->last_us + (wf_delivery_confirmed(p->env.delivery) != p->confirmed ? p->env.interval_us
                                                                                 : BARRIER_US);
 }
 
 void wf_progress_turn(struct wf_progress *p, bool urgent)
 {
-    uint64_t safe = wf_delivery_safe_lsn(p->env.delivery);
+    uint64_t safe = p->env.kept ? p->cp.lsn : wf_delivery_safe_lsn(p->env.delivery);
     uint64_t now, next;
 
-    if (safe <= p->cp.lsn || p->save.job.queued)
+    if (safe <= (p->env.kept ? p->copied_lsn : p->cp.lsn) || p->save.job.queued)
         return;
     if (!p->env.store) {
         acknowledge(p, safe);
@@ -119,6 +133,12 @@ void wf_progress_turn(struct wf_progress *p, bool urgent)
     p->last_us = now;
     p->confirmed = wf_delivery_confirmed(p->env.delivery);
     submit(p, safe);
+}
+
+void wf_progress_committed(struct wf_progress *p, const struct wf_checkpoint *cp)
+{
+    p->cp = *cp;
+    wf_source_ack(p->env.source, cp->lsn);
 }
 
 uint64_t wf_progress_saved_lsn(const struct wf_progress *p)

@@ -19,6 +19,7 @@ struct wf_progress_env {
     struct wf_delivery *delivery;
     struct wf_source *source;
     uint64_t interval_us; /* shortest time between two saves */
+    bool kept;            /* by the sink: wf_progress_committed() tells, the store gets a copy */
 };
 
 /* @env is copied; what it points to outlives the progress. NULL when memory is out. */
@@ -36,6 +37,9 @@ void wf_progress_start(struct wf_progress *p, const struct wf_checkpoint *cp);
  * second; meanwhile nothing newer than the last checkpoint is acknowledged.
  */
 void wf_progress_turn(struct wf_progress *p, bool urgent);
+
+/* With env.kept: the sink holds @cp now, so it can be acknowledged. */
+void wf_progress_committed(struct wf_progress *p, const struct wf_checkpoint *cp);
 
 /* End of what is persisted (and acknowledged). */
 uint64_t wf_progress_saved_lsn(const struct wf_progress *p);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "checkpoint.h"
 #include "delivery.h"
 #include "err.h"
 #include "loop.h"
@@ -38,6 +39,44 @@ struct wf_sink_env {
     const char *pipeline;         /* the pipeline's name */
 };
 
+/* When a group of source transactions ends, see group.h. */
+struct wf_group_limits {
+    uint64_t interval_us, events, bytes;          /* past any of these, where a transaction ends */
+    uint64_t split_us, split_events, split_bytes; /* past any of these, inside a transaction */
+    bool never_split;                             /* stop there instead */
+    uint64_t idle_us;                             /* between commits of a position alone */
+};
+
+/*
+ * A sink that can keep the checkpoint together with the events: what is published between two
+ * commits becomes readable with the second one's checkpoint, all of it or nothing. A sink that was
+ * closed without a commit takes back what it had.
+ */
+struct wf_keeper_ops {
+    /* Whether @conf asks for it. */
+    bool (*enabled)(const void *conf);
+    void (*limits)(const void *conf, struct wf_group_limits *out);
+    /* The checkpoint, state NONE when there is none. Blocks; from any thread; does not disturb the
+     * writer. */
+    enum wf_rc (*stored)(const void *conf, const char *pipeline, struct wf_checkpoint *cp,
+                         struct wf_err *err);
+    /* Write one, for the operator. Blocks; takes the right to write away from whoever has it. */
+    enum wf_rc (*store)(const void *conf, const char *pipeline, const struct wf_checkpoint *cp,
+                        struct wf_err *err);
+    /* After open(), before anything is published: nobody else can write any more, and @cp is what
+     * is there. WF_AGAIN: not yet, call again after poll(). */
+    enum wf_rc (*recover)(struct wf_sink *self, struct wf_checkpoint *cp, struct wf_err *err);
+    /* Begin to commit what was published, @events of them, with @cp. publish() may say WF_AGAIN
+     * until it is done. */
+    enum wf_rc (*commit)(struct wf_sink *self, const struct wf_checkpoint *cp, uint64_t events,
+                         struct wf_err *err);
+    /* WF_OK: it is readable, and stays so; WF_AGAIN: not yet; anything else: nobody knows, reopen.
+     * @renew: out, it is, but a request of it may still be on its way: reopen before the next. */
+    enum wf_rc (*committed)(struct wf_sink *self, bool *renew, struct wf_err *err);
+    /* The process ends: a call on the worker returns soon, whatever comes of it. */
+    void (*stop)(struct wf_sink *self);
+};
+
 /*
  * Threads: every call comes from the loop thread and must not block; what can block goes to
  * env->worker. Lifetime: arguments are borrowed for the call, except env and conf, which outlive
@@ -46,12 +85,13 @@ struct wf_sink_env {
  * the process.
  */
 struct wf_sink_ops {
-    const char *name;          /* value of `sink.type` in the YAML */
-    const char *help;          /* one line for docs */
-    const struct wf_opt *opts; /* the options it understands; may be NULL */
-    size_t conf_size;          /* of the struct the rows fill */
-    enum wf_framing framing;   /* what `format.encoding: avro` means for it */
-    bool json_only;            /* takes JSON whatever `format.encoding` says */
+    const char *name;                   /* value of `sink.type` in the YAML */
+    const char *help;                   /* one line for docs */
+    const struct wf_opt *opts;          /* the options it understands; may be NULL */
+    size_t conf_size;                   /* of the struct the rows fill */
+    enum wf_framing framing;            /* what `format.encoding: avro` means for it */
+    bool json_only;                     /* takes JSON whatever `format.encoding` says */
+    const struct wf_keeper_ops *keeper; /* may be NULL */
 
     /* optional. Whether @conf makes sense, before anything is connected. */
     enum wf_rc (*validate)(const void *conf, struct wf_err *err);

@@ -53,15 +53,10 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void on_finished(void *arg, int fd, uint32_t events)
+static void call_done(struct wf_worker *w)
 {
-    struct wf_worker *w = arg;
-    uint64_t count;
     struct wf_job *job;
 
-    (void)events;
-    if (read(fd, &count, sizeof(count)) < 0)
-        return;
     pthread_mutex_lock(&w->lock);
     job = w->finished;
     w->finished = NULL;
@@ -73,6 +68,15 @@ static void on_finished(void *arg, int fd, uint32_t events)
         job->done(job);
         job = next;
     }
+}
+
+static void on_finished(void *arg, int fd, uint32_t events)
+{
+    uint64_t count;
+
+    (void)events;
+    if (read(fd, &count, sizeof(count)) == sizeof(count))
+        call_done(arg);
 }
 
 /* Signals are the loop thread's business. */
@@ -116,20 +120,39 @@ struct wf_worker *wf_worker_new(struct wf_loop *loop, const char *name, struct w
     return NULL;
 }
 
-void wf_worker_free(struct wf_worker *w)
+static void end_thread(struct wf_worker *w)
 {
-    if (!w)
-        return;
     pthread_mutex_lock(&w->lock);
     w->stop = true;
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+}
+
+static void release(struct wf_worker *w)
+{
     wf_loop_watch(w->loop, w->event_fd, 0, NULL, NULL, NULL);
     close(w->event_fd);
     pthread_cond_destroy(&w->wake);
     pthread_mutex_destroy(&w->lock);
     free(w);
+}
+
+void wf_worker_free(struct wf_worker *w)
+{
+    if (!w)
+        return;
+    end_thread(w);
+    release(w);
+}
+
+void wf_worker_finish(struct wf_worker *w)
+{
+    if (!w)
+        return;
+    end_thread(w);
+    call_done(w);
+    release(w);
 }
 
 void wf_worker_submit(struct wf_worker *w, struct wf_job *job)

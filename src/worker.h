@@ -25,6 +25,8 @@ struct wf_job {
 struct wf_worker *wf_worker_new(struct wf_loop *loop, const char *name, struct wf_err *err);
 /* Waits for the job that runs; done() is not called for what is left. NULL is fine. */
 void wf_worker_free(struct wf_worker *w);
+/* As wf_worker_free(), but done() is called for the jobs that have run. */
+void wf_worker_finish(struct wf_worker *w);
 void wf_worker_submit(struct wf_worker *w, struct wf_job *job);
 
 #endif

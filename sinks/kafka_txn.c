@@ -1,0 +1,293 @@
+#include "kafka_txn.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "checkpoint_record.h"
+#include "kafka_topics.h"
+#include "loop.h"
+
+#define API_END_TXN 26 /* Kafka protocol, "API Keys" */
+#define SLICE_MS 500   /* a call that blocks comes back that often to look for an end */
+#define INIT_US 60000000
+#define RECORD_MAX 4096
+
+void wf_kafka_txn_id(const char *pipeline, char *out)
+{
+    snprintf(out, WF_KAFKA_NAME, "walferry.%s", pipeline);
+}
+
+void wf_kafka_checkpoint_topic(const char *pipeline, char *out)
+{
+    snprintf(out, WF_KAFKA_NAME, "walferry.%s.checkpoint", pipeline);
+}
+
+/* ---- what is sent: librdkafka repeats an EndTxn whose answer is late without a word ---- */
+
+static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t id,
+                                      int16_t key, int16_t version, int32_t correlation,
+                                      size_t size, void *opaque)
+{
+    struct wf_kafka_txn *t = opaque;
+
+    (void)rk, (void)fd, (void)broker, (void)id, (void)version, (void)correlation, (void)size;
+    if (key == API_END_TXN)
+        atomic_fetch_add(&t->end_txn_sent, 1);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_broker(rd_kafka_t *rk, int32_t id, const char *protocol,
+                                     const char *name, int port, const char *state, void *opaque)
+{
+    struct wf_kafka_txn *t = opaque;
+
+    (void)rk, (void)id, (void)protocol, (void)name, (void)port;
+    if (strcmp(state, "DOWN") == 0)
+        atomic_fetch_add(&t->broken, 1);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque,
+                                  char *text, size_t size)
+{
+    (void)conf, (void)text, (void)size;
+    rd_kafka_interceptor_add_on_request_sent(rk, "walferry", on_request, opaque);
+    return rd_kafka_interceptor_add_on_broker_state_change(rk, "walferry", on_broker, opaque);
+}
+
+void wf_kafka_txn_observe(struct wf_kafka_txn *t, rd_kafka_conf_t *rc)
+{
+    rd_kafka_conf_interceptor_add_on_new(rc, "walferry", on_new, t);
+}
+
+/* ---- the calls ---- */
+
+/* Ends with what is worth a retry of the whole: a new producer that begins at the checkpoint. */
+static enum wf_rc give_up(rd_kafka_error_t *error, const char *doing, struct wf_err *err)
+{
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    char text[400];
+
+    snprintf(text, sizeof(text), "%s: %s", doing, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return wf_err_set(err, wf_kafka_needs_person(code) ? WF_REJECT : WF_RETRY, "kafka_transaction",
+                      "%s%s", text, wf_kafka_cure(code));
+}
+
+/* Run @call until it succeeds, or fails for good, or @until_us, or the owner wants an end. */
+static enum wf_rc persist(struct wf_kafka_txn *t, rd_kafka_error_t *(*call)(rd_kafka_t *, int),
+                          uint64_t until_us, const char *doing, struct wf_err *err)
+{
+    for (;;) {
+        rd_kafka_error_t *error = call(t->rk, SLICE_MS);
+
+        if (!error)
+            return WF_OK;
+        if (!rd_kafka_error_is_retriable(error) || rd_kafka_error_txn_requires_abort(error) ||
+            rd_kafka_error_is_fatal(error) || wf_mono_us() > until_us || atomic_load(&t->stop))
+            return give_up(error, doing, err);
+        rd_kafka_error_destroy(error);
+    }
+}
+
+static enum wf_rc begin(struct wf_kafka_txn *t, struct wf_err *err)
+{
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(t->rk);
+
+    if (error)
+        return give_up(error, "beginning a transaction", err);
+    atomic_store(&t->end_txn_sent, 0);
+    atomic_store(&t->broken, 0);
+    return WF_OK;
+}
+
+/* ---- the checkpoint record ---- */
+
+struct reading {
+    const char *pipeline;
+    struct wf_checkpoint *cp;
+    enum wf_rc rc;
+    struct wf_err *err;
+};
+
+/* The last record of the key counts; a tombstone takes it away. */
+static bool take_record(void *arg, const struct wf_record *record)
+{
+    struct reading *r = arg;
+
+    if (record->key_len != strlen(r->pipeline) ||
+        memcmp(record->key, r->pipeline, record->key_len) != 0)
+        return true;
+    r->rc = WF_OK;
+    *r->cp = (struct wf_checkpoint){.state = WF_CHECKPOINT_NONE};
+    if (record->value)
+        r->rc = wf_checkpoint_parse(record->value, record->value_len, r->cp, r->err);
+    return true;
+}
+
+static enum wf_rc read_checkpoint(const struct wf_kafka_conf *conf, const char *pipeline,
+                                  bool settled, const atomic_bool *stop, struct wf_checkpoint *cp,
+                                  struct wf_err *err)
+{
+    struct reading r = {pipeline, cp, WF_OK, err};
+    char topic[WF_KAFKA_NAME];
+    enum wf_rc rc;
+
+    *cp = (struct wf_checkpoint){.state = WF_CHECKPOINT_NONE};
+    wf_kafka_checkpoint_topic(pipeline, topic);
+    rc = wf_kafka_read_to_end(conf, topic, settled, stop, take_record, &r, err);
+    return rc == WF_OK ? r.rc : rc;
+}
+
+static rd_kafka_resp_err_t produce_record(struct wf_kafka_txn *t, const struct wf_buf *value)
+{
+    rd_kafka_topic_t *topic = t->topic;
+
+    if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value->data, value->len, t->pipeline,
+                         strlen(t->pipeline), NULL) == 0)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    return rd_kafka_last_error();
+}
+
+static enum wf_rc put_checkpoint(struct wf_kafka_txn *t, const struct wf_checkpoint *cp,
+                                 uint64_t events, uint64_t until_us, struct wf_err *err)
+{
+    rd_kafka_resp_err_t code;
+    struct wf_buf value;
+
+    wf_buf_init(&value, RECORD_MAX);
+    wf_checkpoint_record(&value, cp, t->pipeline, events, t->writer);
+    code = value.failed ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE : produce_record(t, &value);
+    while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && wf_mono_us() < until_us &&
+           !atomic_load(&t->stop)) {
+        rd_kafka_flush(t->rk, SLICE_MS);
+        code = produce_record(t, &value);
+    }
+    wf_buf_deinit(&value);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? WF_OK
+               : wf_kafka_error(code, rd_kafka_topic_name(t->topic), NULL, err);
+}
+
+static void name_writer(struct wf_kafka_txn *t)
+{
+    unsigned char bytes[(WF_KAFKA_WRITER - 1) / 2] = {0};
+
+    if (getrandom(bytes, sizeof(bytes), 0) < 0)
+        return; /* zeros: the name is for eyes, nothing depends on it */
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(t->writer + 2 * i, 3, "%02x", bytes[i]);
+}
+
+enum wf_rc wf_kafka_txn_recover(struct wf_kafka_txn *t, struct wf_checkpoint *cp,
+                                struct wf_err *err)
+{
+    enum wf_rc rc = persist(t, rd_kafka_init_transactions, wf_mono_us() + INIT_US,
+                            "taking the transactional id", err);
+
+    name_writer(t);
+    if (rc == WF_OK)
+        rc = read_checkpoint(t->conf, t->pipeline, true, &t->stop, cp, err);
+    return rc == WF_OK ? begin(t, err) : rc;
+}
+
+enum wf_rc wf_kafka_txn_commit(struct wf_kafka_txn *t, const struct wf_checkpoint *cp,
+                               uint64_t events, bool *renew, struct wf_err *err)
+{
+    uint64_t until_us = wf_mono_us() + (uint64_t)t->conf->transaction_timeout_ms * 1000 * 2 / 3;
+    enum wf_rc rc = put_checkpoint(t, cp, events, until_us, err);
+
+    if (rc == WF_OK)
+        rc = persist(t, rd_kafka_commit_transaction, until_us, "committing", err);
+    if (rc != WF_OK)
+        return rc;
+    *renew = atomic_load(&t->end_txn_sent) > 1 || atomic_load(&t->broken);
+    return *renew ? WF_OK : begin(t, err);
+}
+
+/* ---- for the operator ---- */
+
+enum wf_rc wf_kafka_stored(const void *conf, const char *pipeline, struct wf_checkpoint *cp,
+                           struct wf_err *err)
+{
+    enum wf_rc rc = read_checkpoint(conf, pipeline, false, NULL, cp, err);
+
+    return rc != WF_OK && strcmp(err->code, "topic_missing") == 0 ? WF_OK : rc;
+}
+
+/* The topic is made like any other, only that here is time to wait for it. */
+static enum wf_rc wait_for_topic(struct wf_kafka_txn *t, struct wf_kafka_topics *topics, int fd,
+                                 struct wf_err *err)
+{
+    uint64_t until_us = wf_mono_us() + (uint64_t)WF_KAFKA_CHECK_MS * 2000;
+    char name[WF_KAFKA_NAME];
+    enum wf_rc rc = WF_AGAIN;
+
+    wf_kafka_checkpoint_topic(t->pipeline, name);
+    while (rc == WF_AGAIN && wf_mono_us() < until_us) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        uint64_t count;
+
+        rc = wf_kafka_topics_ready(topics, name, WF_TOPIC_CHECKPOINTS, &t->topic, err);
+        if (rc == WF_AGAIN && poll(&p, 1, 100) > 0 && read(fd, &count, sizeof(count)) < 0)
+            return wf_err_sys(err, WF_FATAL, "cannot read an eventfd");
+        wf_kafka_topics_poll(topics);
+    }
+    return rc == WF_AGAIN
+               ? wf_err_set(err, WF_RETRY, "kafka", "topic %s: no answer from the brokers", name)
+               : rc;
+}
+
+static enum wf_rc store_with(struct wf_kafka_txn *t, const struct wf_checkpoint *cp,
+                             struct wf_err *err)
+{
+    struct wf_kafka_topics_conf conf = wf_kafka_topics_of(t->conf);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct wf_kafka_topics *topics = fd < 0 ? NULL : wf_kafka_topics_new(t->rk, fd, &conf);
+    struct wf_checkpoint old;
+    bool renew;
+    enum wf_rc rc;
+
+    if (!topics) {
+        if (fd >= 0)
+            close(fd);
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    }
+    rc = wait_for_topic(t, topics, fd, err);
+    if (rc == WF_OK)
+        rc = wf_kafka_txn_recover(t, &old, err);
+    if (rc == WF_FATAL && strcmp(err->code, "checkpoint_invalid") == 0)
+        rc = begin(t, err); /* what is there is beyond use: that is why somebody sets it */
+    if (rc == WF_OK)
+        rc = wf_kafka_txn_commit(t, cp, 0, &renew, err);
+    wf_kafka_topics_free(topics);
+    close(fd);
+    return rc;
+}
+
+enum wf_rc wf_kafka_store(const void *conf, const char *pipeline, const struct wf_checkpoint *cp,
+                          struct wf_err *err)
+{
+    struct wf_kafka_txn t = {.conf = conf, .pipeline = pipeline};
+    rd_kafka_conf_t *rc = rd_kafka_conf_new();
+    enum wf_rc ok = wf_kafka_settings(conf, pipeline, rc, err);
+    char text[256];
+
+    if (ok != WF_OK) {
+        rd_kafka_conf_destroy(rc);
+        return ok;
+    }
+    wf_kafka_txn_observe(&t, rc);
+    t.rk = rd_kafka_new(RD_KAFKA_PRODUCER, rc, text, sizeof(text));
+    if (!t.rk) {
+        rd_kafka_conf_destroy(rc);
+        return wf_err_config(err, "%s", text);
+    }
+    ok = store_with(&t, cp, err);
+    rd_kafka_destroy(t.rk);
+    return ok;
+}
