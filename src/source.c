@@ -12,6 +12,7 @@
 #include "lsn.h"
 #include "pg.h"
 #include "plugins.h"
+#include "promotion.h"
 #include "select.h"
 #include "worker.h"
 
@@ -67,7 +68,9 @@ struct wf_source {
         struct wf_server server;
         struct wf_slot_info slot; /* as it was after it became ours */
         struct wf_checkpoint cp;
+        PGconn *side; /* to a standby: to be asked whether it still is one */
     } attempt;
+    struct wf_promotion promotion;
     struct wf_server server;
     struct wf_slot_info slot;
     struct wf_checkpoint cp;
@@ -200,6 +203,10 @@ static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err
     if (slot->active_pid && slot->active_pid != PQbackendPID(conn))
         return wf_err_set(err, WF_RETRY, "slot_moved",
                           "slot \"%s\" changed hands while it was being taken", s->conf->slot);
+    if (s->attempt.server.in_recovery) {
+        s->attempt.side = sql;
+        sql = NULL;
+    }
     if (s->env.keeper)
         return WF_OK; /* compared by wf_source_settle() */
     if (slot->confirmed_lsn > s->attempt.cp.lsn)
@@ -271,12 +278,13 @@ static struct wf_slot_env slot_env(const struct wf_source *s)
     return (struct wf_slot_env){s->conf, s->env.store, s->env.keeper, s->env.accept};
 }
 
-/* What is on its way to the sink lies past the checkpoint: a promoted server must have it too. */
+/* What is on its way to the sink lies past the checkpoint: a promoted server must have it too. What
+ * a keeper has not committed is taken back. */
 static enum wf_rc check_published(const struct wf_source *s, struct wf_err *err)
 {
     const struct wf_server *server = &s->attempt.server;
 
-    if (!s->server.timeline || s->server.timeline == server->timeline ||
+    if (s->env.keeper || !s->server.timeline || s->server.timeline == server->timeline ||
         s->server.instance == server->instance)
         return WF_OK;
     for (unsigned i = 0; i < server->nforks; i++) {
@@ -327,6 +335,13 @@ static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err
     return rc;
 }
 
+static void drop_attempt(struct wf_source *s)
+{
+    PQfinish(s->attempt.conn);
+    PQfinish(s->attempt.side);
+    s->attempt.conn = s->attempt.side = NULL;
+}
+
 static void connect_run(struct wf_job *job)
 {
     struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
@@ -340,11 +355,9 @@ static void connect_run(struct wf_job *job)
             s->attempt.rc = wf_err_set(&s->attempt.err, WF_RETRY, "connect",
                                        "cannot make the connection non-blocking");
     }
-    if (s->attempt.rc != WF_OK) {
-        PQfinish(conn);
-        conn = NULL;
-    }
     s->attempt.conn = conn;
+    if (s->attempt.rc != WF_OK)
+        drop_attempt(s);
 }
 
 /* ---- connecting: on the loop -------------------------------------------------------------- */
@@ -357,7 +370,7 @@ static void begin_attempt(void *arg)
         return;
     s->attempt.job.run = connect_run;
     s->attempt.job.done = connect_done;
-    s->attempt.conn = NULL;
+    s->attempt.conn = s->attempt.side = NULL;
     s->attempt.read_lsn = s->read_lsn;
     s->attempt.variant = s->variant;
     if (s->state != WF_SOURCE_STANDBY)
@@ -452,6 +465,11 @@ static uint64_t start_lsn(const struct wf_source *s)
     return s->cp.lsn > s->read_lsn ? s->cp.lsn : s->read_lsn;
 }
 
+static void standby_promoted(void *arg)
+{
+    wf_source_reconnect(arg, 0, "the standby became a primary: connecting anew for its timeline");
+}
+
 static void connect_done(struct wf_job *job)
 {
     struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
@@ -464,7 +482,7 @@ static void connect_done(struct wf_job *job)
         return;
     }
     if (s->attempt.read_lsn > s->read_lsn) { /* the sink went back while this was under way */
-        PQfinish(s->attempt.conn);
+        drop_attempt(s);
         attempt_later(s, 0);
         return;
     }
@@ -480,6 +498,8 @@ static void connect_done(struct wf_job *job)
     s->watching = 0;
     s->connected_us = wf_mono_us();
     watch_socket(s);
+    if (s->attempt.side)
+        wf_promotion_watch(&s->promotion, s->attempt.side, standby_promoted, s);
     wf_loop_timer_set(s->env.loop, &s->status_timer, (uint64_t)status_interval_ms(s) * 1000,
                       status_due, s);
     wf_log(
@@ -498,6 +518,7 @@ static void disconnect(struct wf_source *s)
     s->message = NULL;
     if (!s->conn)
         return;
+    wf_promotion_stop(&s->promotion);
     wf_loop_timer_off(s->env.loop, &s->status_timer);
     wf_loop_watch(s->env.loop, s->fd, 0, NULL, NULL, NULL);
     PQfinish(s->conn);
@@ -809,6 +830,8 @@ enum wf_rc wf_source_open(struct wf_source **out, const struct wf_source_conf *c
         free(s);
         return WF_FATAL;
     }
+    s->promotion =
+        (struct wf_promotion){.loop = env->loop, .worker = s->worker, .cancel = &s->cancel};
     begin_attempt(s);
     *out = s;
     return WF_OK;
@@ -823,7 +846,8 @@ void wf_source_close(struct wf_source *s)
     disconnect(s);
     wf_worker_free(s->worker);
     if (s->attempt.job.queued) /* finished after its last look at the loop */
-        PQfinish(s->attempt.conn);
+        drop_attempt(s);
+    wf_promotion_deinit(&s->promotion);
     free(s);
 }
 
