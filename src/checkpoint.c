@@ -192,12 +192,13 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
         return rc;
     newest = newest_slot(s);
     if (!newest.generation)
-        return wf_err_refuse(err, "checkpoint_invalid",
-                             "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
-                             "was delivered; hint: restore the file from a backup, or remove it "
-                             "to go on from the slot's position (that repeats, and loses nothing "
-                             "as long as only walferry used the slot)",
-                             s->dir);
+        return wf_err_refuse(
+            err, "checkpoint_invalid",
+            "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
+            "was delivered; hint: restore the file from a backup, or go on from the "
+            "slot's position with `walferry checkpoint set FILE slot` (that "
+            "repeats, and loses nothing as long as only walferry used the slot)",
+            s->dir);
     s->generation = newest.generation;
     cp->state = (enum wf_checkpoint_state)newest.state;
     cp->generation = newest.generation;
@@ -339,6 +340,21 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
 
     pthread_mutex_lock(&s->lock);
     rc = save_locked(s, cp, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+enum wf_rc wf_checkpoint_remove(struct wf_checkpoint_store *s, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    s->generation = 0;
+    if (unlinkat(s->dir_fd, FILE_NAME, 0) < 0 && errno != ENOENT)
+        rc = wf_err_sys(err, WF_FATAL, "cannot remove %s/" FILE_NAME, s->dir);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

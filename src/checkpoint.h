@@ -71,6 +71,9 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err);
 
+/* Forget what is stored: for a file that is damaged and about to be written anew. */
+enum wf_rc wf_checkpoint_remove(struct wf_checkpoint_store *s, struct wf_err *err);
+
 /* As wf_checkpoint_save() for a @cp that was loaded a while ago: WF_RETRY when this store has saved
  * since, for that may be acknowledged already and must not be written over. */
 enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
