@@ -34,8 +34,8 @@ static const char help[] =
     "  --yes    do not ask\n"
     "\n"
     "set and export want the daemon stopped: they refuse while somebody reads the slot.\n"
-    "Exit codes: 0 done, 1 failed or not confirmed, 2 usage, 76 what is stored is damaged, 78 "
-    "configuration.\n";
+    "Exit codes: 0 done, 1 failed or not confirmed, 2 usage, 76 what is stored is damaged,\n"
+    "78 configuration.\n";
 
 struct job {
     struct wf_config *config;

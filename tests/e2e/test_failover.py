@@ -311,6 +311,84 @@ def test_failover_on_is_refused_where_the_server_cannot(postgres_of, run_dir):
     ferry.streaming().stop()
 
 
+# ---------------------------------------------------------------- check
+
+
+def findings(ferry: Ferry) -> dict[str, list[str]]:
+    """What `check` says, by level; each line with its cure."""
+    done = ferry.run_verb("check", "--json", str(ferry.yaml))
+    found: dict[str, list[str]] = {"ok": [], "warning": [], "error": []}
+    for line in done.stdout.splitlines():
+        finding = json.loads(line)
+        found[finding["level"]].append(f"{finding['what']} | {finding.get('cure')}")
+    return found
+
+
+def one(lines: list[str], *words: str) -> str:
+    hits = [line for line in lines if all(word in line for word in words)]
+    assert len(hits) == 1, f"{words} in {lines}"
+    return hits[0]
+
+
+def test_check_verifies_the_copies_on_the_standbys(run_dir, request):
+    with pair(17, run_dir, waits=False) as (primary, standby):
+        db = database(primary, TABLE)
+        ferry = ferry_into("file", run_dir, primary, db, request, both(primary, standby, db)).streaming()
+        one(findings(ferry)["warning"], "synchronized_standby_slots is empty", standby.physical_slot)
+        for number in range(40):
+            primary.sql(f"insert into t values ({number}, 'x')", dbname=db)
+        synced(primary, standby, ferry.pipeline)
+        one(findings(ferry)["ok"], "standby", "has slot", ferry.pipeline)
+
+        primary.sql(f"alter system set synchronized_standby_slots = '{standby.physical_slot}'")
+        primary.reload()
+        wait_until(lambda: not findings(ferry)["warning"], 10, "nothing left to warn of")
+        one(findings(ferry)["ok"], "failover slots send only what", standby.physical_slot)
+
+        standby.sql("alter system set hot_standby_feedback = off")
+        standby.sql("alter system set sync_replication_slots = off")
+        standby.reload()
+        wait_until(lambda: len(findings(ferry)["warning"]) == 2, 10, "two warnings")
+        one(findings(ferry)["warning"], "hot_standby_feedback is off")
+        one(findings(ferry)["warning"], "sync_replication_slots is off", "primary_conninfo")
+
+        standby.stop()
+        one(findings(ferry)["warning"], str(standby.port), "cannot be asked")
+        one(findings(ferry)["error"], standby.physical_slot, "is read by no standby")
+        standby.start()
+        connected(primary, standby)
+        standby.promote()
+        one(findings(ferry)["error"], "both take writes")
+        ferry.stop()
+
+
+@pytest.mark.parametrize(("major", "word"), ((16, "no failover slots"), (18, "is no failover slot")))
+def test_check_says_when_a_promotion_would_lose_the_slot(major, word, run_dir, request):
+    with pair(major, run_dir) as (primary, standby):
+        db = database(primary, TABLE)
+        ferry = ferry_into("file", run_dir, primary, db, request, both(primary, standby, db), failover="off")
+        ferry.streaming()
+        one(findings(ferry)["warning"], word)
+        ferry.stop()
+
+
+def test_check_is_silent_about_standbys_where_there_is_none(postgres, run_dir):
+    ferry = Ferry(run_dir, postgres, database(postgres, TABLE)).streaming()
+    ferry.stop()
+    assert not [line for lines in findings(ferry).values() for line in lines if "standby" in line]
+
+
+def test_check_of_a_standby_asks_for_feedback(run_dir, request):
+    with pair(16, run_dir) as (primary, standby):
+        db = database(primary, TABLE)
+        standby.sql("alter system set hot_standby_feedback = off")
+        standby.reload()
+        replayed(primary, standby)
+        ferry = ferry_into("file", run_dir, standby, db, request, standby.dsn(db))
+        one(findings(ferry)["warning"], "hot_standby_feedback is off")
+        one(findings(ferry)["ok"], "a standby", "may replicate")
+
+
 # ---------------------------------------------------------------- several hosts
 
 
@@ -415,3 +493,58 @@ def test_a_copy_of_the_primarys_slot_is_not_read_on_the_standby(run_dir, request
         ferry.write()
         status, line = ferry.refused()
         assert status == 78 and "copy of the primary's" in line, line
+
+
+# ---------------------------------------------------------------- two daemons
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_two_daemons_with_one_configuration_the_slot_is_the_lock(kind, postgres, run_dir, request, record_property):
+    """Row 38: the second takes over within 5 s; nothing lost, with exactly_once nothing twice.
+
+    exactly_once: two machines, each with a state.dir of its own. Else both must see the same one.
+    """
+    db = database(postgres, DDL)
+    first = ferry_into(kind, run_dir, postgres, db, request, postgres.dsn(db)).streaming()
+    second = Ferry(run_dir, postgres, db, name=first.pipeline)
+    shared = {key: first.config[key] for key in ("source", "sink", "format") if key in first.config}
+    second.config |= shared if kind == "exactly_once" else {**shared, "state": first.config["state"]}
+    second.write()
+    second.start()
+    second.wait_log("code=standby")
+    daemons = [first, second]
+    took = []
+    with Load(postgres, db, ("a", "b", "a"), pause=0.004):
+        for _ in range(4):
+            time.sleep(1)
+            seen = daemons[1].log_text().count("code=streaming")
+            daemons[0].kill9()
+            killed = time.monotonic()
+            daemons[1].wait_log("code=streaming", 10, seen + 1)
+            took.append(time.monotonic() - killed)
+            daemons[0].start()
+            daemons.reverse()
+    daemons[0].caught_up()
+    for daemon in daemons:
+        assert daemon.stop() == 0
+    repeats = assert_followed(first, postgres, db, request)
+    record_property("takeover_s", round(max(took), 2))
+    record_property("repeated", repeats)
+    assert max(took) < 5
+    assert kind != "exactly_once" or not repeats
+
+
+def test_a_second_machine_with_an_old_file_checkpoint_is_told_what_it_needs(postgres, run_dir):
+    """Row 10 from the point of view of two machines: another walferry is another reader of the slot."""
+    db = database(postgres, TABLE)
+    first = Ferry(run_dir, postgres, db).streaming()
+    second = Ferry(run_dir, postgres, db, first.config["sink"], name=first.pipeline)
+    postgres.sql("insert into t values (1, 'by the first')", dbname=db)
+    first.caught_up()
+    first.stop()
+    second.streaming()  # no checkpoint at all: goes on from the slot
+    postgres.sql("insert into t values (2, 'by the second')", dbname=db)
+    second.caught_up()
+    second.stop()
+    status, line = first.refused()  # its own is old by now
+    assert status == 76 and "code=slot_gap" in line and "docs/high-availability.md" in line, line
