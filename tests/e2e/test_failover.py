@@ -375,7 +375,7 @@ def test_check_says_when_a_promotion_would_lose_the_slot(major, word, run_dir, r
 def test_check_is_silent_about_standbys_where_there_is_none(postgres, run_dir):
     ferry = Ferry(run_dir, postgres, database(postgres, TABLE)).streaming()
     ferry.stop()
-    assert not [line for lines in findings(ferry).values() for line in lines if "standby" in line]
+    assert not [line for lines in findings(ferry).values() for line in lines if "standby " in line]
 
 
 def test_check_of_a_standby_asks_for_feedback(run_dir, request):
