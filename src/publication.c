@@ -272,6 +272,10 @@ out:
     wf_buf_deinit(&sql);
     if (rc != WF_OK && wf_pg_is(err, "42710")) /* somebody was faster */
         return WF_OK;
+    if (rc != WF_OK && wf_pg_is(err, "25006"))
+        return wf_err_config(err,
+                             "the server is a standby, where no publication can be made; hint: "
+                             "make one on the primary");
     if (rc != WF_OK && wf_pg_is(err, "42501"))
         return wf_err_config(err,
                              "the role may not create publication \"%s\" (%s); hint: let the "

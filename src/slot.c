@@ -396,7 +396,7 @@ void wf_slot_log_wait(const struct wf_source_conf *conf, const char *slot, PGcon
     if (!server->in_recovery)
         log_blockers(conf, conn);
     else
-        wf_log(WF_LOG_INFO, "slot_waits", NULL,
+        wf_log(WF_LOG_WARN, "slot_waits", NULL,
                "creating slot \"%s\" on a standby waits until the primary writes which "
                "transactions run there: at its next checkpoint, or at once with SELECT "
                "pg_log_standby_snapshot() on the primary",

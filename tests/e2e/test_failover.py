@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from harness import Ferry, Journal, Load, database, lsn, table_rows
 
-from services import Kafka, Postgres, wait_until
+from services import Kafka, Postgres, Process, wait_until, walferry
 
 TABLE = "create table t (id int primary key, v text)"
 TABLES = ("a", "b")
@@ -479,6 +479,26 @@ def test_a_publication_is_never_made_on_a_standby(run_dir, request):
         primary.sql("select pg_log_standby_snapshot()")
         ferry.wait_log("code=streaming")
         ferry.stop()
+
+
+def test_looking_at_a_standby_leaves_nothing_behind(run_dir, request):
+    with pair(16, run_dir) as (primary, standby):
+        db = database(primary, TABLE)
+        replayed(primary, standby)
+        done = Ferry(run_dir, standby, db).run_verb("tail", standby.dsn(db))
+        assert done.returncode == 78 and "on the primary" in done.stderr, done.stderr
+        primary.sql("create publication everything for all tables", dbname=db)
+        replayed(primary, standby)
+        tail = Process("tail", [walferry(), "tail", standby.dsn(db)], run_dir)
+        tail.start()
+        wait_until(lambda: "pg_log_standby_snapshot" in tail.log_text(), 20, "word of what it waits for")
+        primary.sql("select pg_log_standby_snapshot()")
+        wait_until(lambda: standby.sql("select 1 from pg_replication_slots where active_pid is not null "
+                                       "and confirmed_flush_lsn is not null"), 20, "the stream")  # fmt: skip
+        primary.sql("insert into t values (1, 'seen')", dbname=db)
+        wait_until(lambda: '"v":"seen"' in tail.log_text(), 20, "the row")
+        tail.stop()
+        assert not standby.sql("select 1 from pg_replication_slots")
 
 
 def test_a_copy_of_the_primarys_slot_is_not_read_on_the_standby(run_dir, request):
