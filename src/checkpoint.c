@@ -28,7 +28,7 @@ struct record {
     uint64_t lsn;
     int64_t saved_us;
     uint32_t timeline;
-    uint32_t reserved;
+    uint32_t instance;
     char slot[64];
     uint32_t crc; /* CRC32C of everything before it */
 };
@@ -192,17 +192,19 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
         return rc;
     newest = newest_slot(s);
     if (!newest.generation)
-        return wf_err_refuse(err, "checkpoint_invalid",
-                             "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
-                             "was delivered; hint: restore the file from a backup, or remove it "
-                             "to go on from the slot's position (that repeats, and loses nothing "
-                             "as long as only walferry used the slot)",
-                             s->dir);
+        return wf_err_refuse(
+            err, "checkpoint_invalid",
+            "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
+            "was delivered; hint: restore the file from a backup, or go on from the "
+            "slot's position with `walferry checkpoint set FILE slot` (that "
+            "repeats, and loses nothing as long as only walferry used the slot)",
+            s->dir);
     s->generation = newest.generation;
     cp->state = (enum wf_checkpoint_state)newest.state;
     cp->generation = newest.generation;
     cp->system_id = newest.system_id;
     cp->timeline = newest.timeline;
+    cp->instance = newest.instance;
     cp->lsn = newest.lsn;
     cp->saved_us = newest.saved_us;
     memcpy(cp->slot, newest.slot, sizeof(cp->slot));
@@ -309,9 +311,10 @@ static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
     struct record r = {.version = FORMAT_VERSION,
                        .state = cp->state,
                        .system_id = cp->system_id,
-                       .timeline = cp->timeline,
                        .lsn = cp->lsn,
-                       .saved_us = wf_wall_us()};
+                       .saved_us = wf_wall_us(),
+                       .timeline = cp->timeline,
+                       .instance = cp->instance};
     struct wf_checkpoint older;
     enum wf_rc rc = WF_OK;
 
@@ -337,6 +340,21 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
 
     pthread_mutex_lock(&s->lock);
     rc = save_locked(s, cp, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+enum wf_rc wf_checkpoint_remove(struct wf_checkpoint_store *s, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    s->generation = 0;
+    if (unlinkat(s->dir_fd, FILE_NAME, 0) < 0 && errno != ENOENT)
+        rc = wf_err_sys(err, WF_FATAL, "cannot remove %s/" FILE_NAME, s->dir);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

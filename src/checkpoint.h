@@ -19,7 +19,8 @@ struct wf_checkpoint {
     uint64_t generation; /* grows with each save */
     uint64_t system_id;  /* IDENTIFY_SYSTEM */
     uint32_t timeline;
-    uint64_t lsn; /* end of the last whole delivered transaction, or a later barrier */
+    uint32_t instance; /* of the server process it was read from, 0 = unknown; see wf_server */
+    uint64_t lsn;      /* end of the last whole delivered transaction, or a later barrier */
     int64_t saved_us;
     char slot[64];
     /* A keeper's only: of the transaction after lsn the first changes are delivered as well. */
@@ -69,6 +70,9 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
  */
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err);
+
+/* Forget what is stored: for a file that is damaged and about to be written anew. */
+enum wf_rc wf_checkpoint_remove(struct wf_checkpoint_store *s, struct wf_err *err);
 
 /* As wf_checkpoint_save() for a @cp that was loaded a while ago: WF_RETRY when this store has saved
  * since, for that may be acknowledged already and must not be written over. */
