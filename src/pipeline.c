@@ -191,10 +191,11 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     return rc == WF_OK ? rc : (err->rc = WF_FATAL); /* without these there is no going on */
 }
 
-/* Between transactions, once the first connection has made the encoder. */
+/* Between transactions, once the first connection has made the encoder; a standby has no sink. */
 static bool heartbeat_is_due(const struct wf_pipeline *p)
 {
-    return p->heartbeat_due && p->shapes && p->stage == EMPTY && !wf_delivery_open_txn(p->delivery);
+    return p->heartbeat_due && p->sink && p->shapes && p->stage == EMPTY &&
+           !wf_delivery_open_txn(p->delivery);
 }
 
 static enum wf_rc take_heartbeat(struct wf_pipeline *p)
