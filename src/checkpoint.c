@@ -42,6 +42,7 @@ struct wf_checkpoint_store {
     int fd;              /* -1 before the first save */
     uint64_t generation; /* of the newest valid slot */
     struct record tried; /* the last one written: on disk even if its sync failed */
+    bool named;          /* the directory is synced since the file got its name */
 };
 
 /* Castagnoli polynomial, reflected; 120 bytes a save need no table. */
@@ -266,6 +267,15 @@ static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct
     return WF_OK;
 }
 
+/* A file that was found may have been put there by a process that ended before it could sync. */
+static enum wf_rc sync_name(struct wf_checkpoint_store *s, struct wf_err *err)
+{
+    if (!s->named && fsync(s->dir_fd) < 0)
+        return wf_err_sys(err, WF_RETRY, "cannot sync %s", s->dir);
+    s->named = true;
+    return WF_OK;
+}
+
 static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct record *r,
                                struct wf_err *err)
 {
@@ -278,7 +288,7 @@ static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct recor
         s->tried = *r;
     }
     flock(s->fd, LOCK_UN);
-    return rc;
+    return rc == WF_OK ? sync_name(s, err) : rc;
 }
 
 /* The first save makes the file under another name: it exists complete or not at all. */
@@ -294,13 +304,14 @@ static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record
         close(fd);
         return WF_RETRY;
     }
-    if (renameat(s->dir_fd, FILE_NAME ".new", s->dir_fd, FILE_NAME) < 0 || fsync(s->dir_fd) < 0) {
+    if (renameat(s->dir_fd, FILE_NAME ".new", s->dir_fd, FILE_NAME) < 0) {
         wf_err_sys(err, WF_RETRY, "cannot move %s/" FILE_NAME ".new into place", s->dir);
         close(fd);
         return WF_RETRY;
     }
     s->fd = fd;
-    return WF_OK;
+    s->tried = *r;
+    return sync_name(s, err);
 }
 
 static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
