@@ -102,8 +102,9 @@ static uint32_t make_changes(struct sim_item *item)
 {
     uint32_t events = 0;
 
-    item->changes = sim_one_in(8) ? 0 : sim_one_in(4) ? 1 + sim_below(SIM_CHANGES)
-                                                      : 1 + sim_below(3);
+    item->changes = sim_one_in(8)   ? 0
+                    : sim_one_in(4) ? 1 + sim_below(SIM_CHANGES)
+                                    : 1 + sim_below(3);
     for (uint32_t i = 0; i < item->changes; i++) {
         item->wanted[i] = !sim_one_in(12);
         item->events[i] = !item->wanted[i] || sim_one_in(10) ? 0 : sim_one_in(8) ? 2 : 1;

@@ -79,7 +79,7 @@ struct sim_weather { /* one in n; 0 = never */
 struct sim {
     uint64_t seed, rng, now_us, steps;
     bool eos, verbose, healed, oom;
-    bool ends;    /* COMMIT has an event */
+    bool ends;     /* COMMIT has an event */
     bool old_slot; /* the server moves a slot back when told so */
     unsigned slow; /* kafka's delays are that many times longer */
     struct sim_weather weather;

@@ -29,8 +29,8 @@ struct inode {
 
 struct directory {
     struct inode inode[4];
-    int file, fresh;   /* index of "checkpoint" and "checkpoint.new", -1 = none */
-    int durable;       /* "checkpoint" after a power loss */
+    int file, fresh; /* index of "checkpoint" and "checkpoint.new", -1 = none */
+    int durable;     /* "checkpoint" after a power loss */
     int next;
     struct sim_daemon *locked_by;
 };

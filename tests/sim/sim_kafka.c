@@ -265,7 +265,8 @@ static rd_kafka_resp_err_t commit_at_broker(unsigned epoch)
                                        : RD_KAFKA_RESP_ERR_INVALID_TXN_STATE;
 }
 
-/* Brokers of before KIP-890: what has the right epoch opens a transaction, or joins the open one. */
+/* Brokers of before KIP-890: what has the right epoch opens a transaction, or joins the open one.
+ */
 static rd_kafka_resp_err_t take_transactional(const struct packet *p)
 {
     struct open_txn *t = &kafka.txn;
@@ -582,9 +583,10 @@ rd_kafka_interceptor_add_on_request_sent(rd_kafka_t *rk, const char *name,
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-rd_kafka_resp_err_t rd_kafka_interceptor_add_on_broker_state_change(
-    rd_kafka_t *rk, const char *name, rd_kafka_interceptor_f_on_broker_state_change_t *fn,
-    void *opaque)
+rd_kafka_resp_err_t
+rd_kafka_interceptor_add_on_broker_state_change(rd_kafka_t *rk, const char *name,
+                                                rd_kafka_interceptor_f_on_broker_state_change_t *fn,
+                                                void *opaque)
 {
     (void)name;
     rk->on_broker = fn;

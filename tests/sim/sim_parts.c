@@ -40,10 +40,10 @@ static struct wf_stream streams[SIM_DAEMONS];
 static struct sim_msg in_work[SIM_DAEMONS];
 
 static struct wf_relcol cols[1] = {{.name = "id", .type_oid = 23, .typmod = -1, .key = true}};
-static struct wf_relation wanted = {.oid = 1, .schema = "s", .name = "t", .ncols = 1, .cols = cols,
-                                    .selected = 1};
-static struct wf_relation unwanted = {.oid = 2, .schema = "s", .name = "u", .ncols = 1,
-                                      .cols = cols, .selected = -1};
+static struct wf_relation wanted = {
+    .oid = 1, .schema = "s", .name = "t", .ncols = 1, .cols = cols, .selected = 1};
+static struct wf_relation unwanted = {
+    .oid = 2, .schema = "s", .name = "u", .ncols = 1, .cols = cols, .selected = -1};
 
 static unsigned self(void)
 {

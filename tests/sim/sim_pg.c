@@ -231,8 +231,8 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
         sim_bad("too many connections are open");
         return wf_err_set(err, WF_RETRY, "connect", "too many connections");
     }
-    conns[i] = (struct pg_conn){.used = true, .client = true, .server = true,
-                                .pid = ++next_pid, .owner = sim_self()};
+    conns[i] = (struct pg_conn){
+        .used = true, .client = true, .server = true, .pid = ++next_pid, .owner = sim_self()};
     *out = (PGconn *)(void *)&conns[i];
     return WF_OK;
 }
@@ -466,8 +466,7 @@ static uint64_t get64(const char *in)
 /* A position past what is durable must not even be sent. */
 static void check_ack(uint64_t lsn)
 {
-    uint64_t durable =
-        sim.eos ? sim_kafka_kept_lsn() : sim_disk_durable_lsn(sim_self()->dir);
+    uint64_t durable = sim.eos ? sim_kafka_kept_lsn() : sim_disk_durable_lsn(sim_self()->dir);
 
     if (lsn > durable && lsn > sim_pg.start_lsn)
         sim_bad("I7: %s is acknowledged, the checkpoint stands at %s", wf_lsn_text(lsn).s,
