@@ -41,7 +41,7 @@ struct wf_checkpoint_store {
     pthread_mutex_t lock;
     int fd;              /* -1 before the first save */
     uint64_t generation; /* of the newest valid slot */
-    struct record tried; /* the last one written: on disk even if its sync failed */
+    struct record tried; /* the last one written whole: on disk even if its sync failed */
     bool named;          /* the directory is synced since the file got its name */
 };
 
@@ -259,6 +259,8 @@ static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct
 
     if (n >= 0 && n < (ssize_t)sizeof(*r)) /* a part of it fitted */
         errno = ENOSPC;
+    if (n == (ssize_t)sizeof(*r))
+        s->tried = *r;
     if (n < (ssize_t)sizeof(*r) || fdatasync(fd) < 0)
         return wf_err_sys(err, WF_RETRY,
                           "cannot write %s/" FILE_NAME ", so nothing newer than the last "
@@ -283,10 +285,8 @@ static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct recor
 
     flock(s->fd, LOCK_EX); /* against the other daemon between looking and writing */
     rc = check_ours(s, err);
-    if (rc == WF_OK) {
+    if (rc == WF_OK)
         rc = write_slot(s, s->fd, r, err);
-        s->tried = *r;
-    }
     flock(s->fd, LOCK_UN);
     return rc == WF_OK ? sync_name(s, err) : rc;
 }
@@ -310,7 +310,6 @@ static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record
         return WF_RETRY;
     }
     s->fd = fd;
-    s->tried = *r;
     return sync_name(s, err);
 }
 
