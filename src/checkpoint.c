@@ -291,9 +291,9 @@ static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct recor
     return rc == WF_OK ? sync_name(s, err) : rc;
 }
 
-/* The first save makes the file under another name: it exists complete or not at all. */
-static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record *r,
-                              struct wf_err *err)
+/* Under another name first: the file exists complete or not at all. */
+static enum wf_rc make_file(struct wf_checkpoint_store *s, const struct record *r,
+                            struct wf_err *err)
 {
     int fd = openat(s->dir_fd, FILE_NAME ".new",
                     O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -310,7 +310,24 @@ static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record
         return WF_RETRY;
     }
     s->fd = fd;
-    return sync_name(s, err);
+    return WF_OK;
+}
+
+/* Of two daemons that make the first save at once, one finds the other's file. */
+static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record *r,
+                              struct wf_err *err)
+{
+    struct stat st;
+    enum wf_rc rc;
+
+    flock(s->dir_fd, LOCK_EX);
+    if (fstatat(s->dir_fd, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = wf_err_set(err, WF_RETRY, "checkpoint_taken",
+                        "another daemon has written %s/" FILE_NAME " meanwhile", s->dir);
+    else
+        rc = make_file(s, r, err);
+    flock(s->dir_fd, LOCK_UN);
+    return rc == WF_OK ? sync_name(s, err) : rc;
 }
 
 static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
