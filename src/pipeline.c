@@ -395,8 +395,12 @@ static enum wf_rc settle(struct wf_pipeline *p, struct wf_err *err)
     }
     if (rc != WF_OK)
         return rc;
-    if (p->group)
-        wf_group_start(p->group, wf_source_start_point(p->source), wf_mono_us());
+    if (p->group) { /* a heartbeat may come before the stream's first item */
+        const struct wf_checkpoint *cp = wf_source_start_point(p->source);
+
+        wf_delivery_reset(p->delivery, cp->lsn);
+        wf_group_start(p->group, cp, wf_mono_us());
+    }
     p->settled = true;
     return WF_OK;
 }
