@@ -432,6 +432,22 @@ static enum wf_rc refuse_kept_elsewhere(const struct wf_checkpoint *cp, struct w
                          wf_lsn_text(cp->lsn).s);
 }
 
+/* Another daemon may have made the slot, and published, since it was looked for. */
+static enum wf_rc compare_missing(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
+                                  const struct wf_server *server, struct wf_checkpoint *kept,
+                                  struct wf_err *err)
+{
+    struct wf_slot_info slot;
+    enum wf_rc rc = wf_slot_look(conn, env->conf->slot, cancel, &slot, err);
+
+    if (rc != WF_OK)
+        return rc;
+    if (slot.exists)
+        return wf_err_set(err, WF_RETRY, "slot_moved", "slot \"%s\" was made meanwhile",
+                          env->conf->slot);
+    return wf_slot_compare(env->conf, &env->accept, server, &slot, kept, err);
+}
+
 /* The slot comes first, as the lock; what the keeper has counts only after that. A slot that is not
  * there is no lock, but then a checkpoint anywhere means that it was there once. */
 static enum wf_rc ready_for_keeper(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
@@ -447,7 +463,7 @@ static enum wf_rc ready_for_keeper(PGconn *conn, const struct wf_slot_env *env, 
     if (rc != WF_OK)
         return rc;
     if (kept.state != WF_CHECKPOINT_NONE)
-        return wf_slot_compare(env->conf, &env->accept, server, slot, &kept, err);
+        return compare_missing(conn, env, cancel, server, &kept, err);
     if (cp->state == WF_CHECKPOINT_ACTIVE || cp->state == WF_CHECKPOINT_COPY)
         return wf_slot_compare(env->conf, &env->accept, server, slot, cp, err);
     begin_checkpoint(env->conf, server, cp);
