@@ -70,6 +70,7 @@ struct wf_source {
     struct wf_server server;
     struct wf_slot_info slot;
     struct wf_checkpoint cp;
+    uint64_t doubted_lsn; /* a keeper's checkpoint past the WAL that was seen before it */
 };
 
 static void connect_run(struct wf_job *job);
@@ -716,6 +717,12 @@ enum wf_rc wf_source_settle(struct wf_source *s, const struct wf_checkpoint *kep
     const struct wf_slot_env env = slot_env(s);
     enum wf_rc rc = wf_slot_settle(&env, &s->server, &s->slot, kept, &s->cp, err);
 
+    /* The slot may be lost again without our knowledge, and its new reader ahead of what we saw of
+     * the server: a look of after that decides. */
+    if (rc == WF_FATAL && kept->lsn > s->slot.wal_lsn && kept->lsn != s->doubted_lsn) {
+        s->doubted_lsn = kept->lsn;
+        return err->rc = WF_RETRY;
+    }
     if (rc == WF_OK)
         wf_log(WF_LOG_INFO, "settled", NULL, "the checkpoint stands at %s, the slot at %s",
                wf_lsn_text(s->cp.lsn).s, wf_lsn_text(s->slot.confirmed_lsn).s);
