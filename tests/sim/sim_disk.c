@@ -32,7 +32,7 @@ struct directory {
     int file, fresh; /* index of "checkpoint" and "checkpoint.new", -1 = none */
     int durable;     /* "checkpoint" after a power loss */
     int next;
-    struct sim_daemon *locked_by;
+    struct sim_daemon *locked_by, *dir_locked_by;
 };
 
 static struct directory dirs[SIM_DAEMONS];
@@ -48,6 +48,7 @@ int __wrap_mkdir(const char *path, mode_t mode);
 int __wrap_access(const char *path, int mode);
 int __wrap_fstat(int fd, struct stat *st);
 int __wrap_flock(int fd, int op);
+int __wrap_fstatat(int fd, const char *name, struct stat *st, int flags);
 ssize_t __wrap_pread(int fd, void *buf, size_t n, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t at);
 int __wrap_fdatasync(int fd);
@@ -72,6 +73,8 @@ void sim_disk_killed(struct sim_daemon *d)
     for (unsigned i = 0; i < SIM_DAEMONS; i++) {
         if (dirs[i].locked_by == d)
             dirs[i].locked_by = NULL;
+        if (dirs[i].dir_locked_by == d)
+            dirs[i].dir_locked_by = NULL;
     }
 }
 
@@ -191,16 +194,25 @@ int __wrap_fstat(int fd, struct stat *st)
 
 int __wrap_flock(int fd, int op)
 {
-    struct directory *d = &dirs[files[fd - FILE_FD].dir];
+    struct directory *d = &dirs[fd < FILE_FD ? fd - FIRST_FD : (int)files[fd - FILE_FD].dir];
+    struct sim_daemon **lock = fd < FILE_FD ? &d->dir_locked_by : &d->locked_by;
 
     if (op == LOCK_UN) {
-        d->locked_by = NULL;
+        *lock = NULL;
         return 0;
     }
-    while (d->locked_by && d->locked_by != sim_self())
+    while (*lock && *lock != sim_self())
         sim_yield(100);
-    d->locked_by = sim_self();
+    *lock = sim_self();
     return 0;
+}
+
+int __wrap_fstatat(int fd, const char *name, struct stat *st, int flags)
+{
+    (void)name, (void)flags;
+    *st = (struct stat){.st_mode = S_IFREG | 0600};
+    errno = ENOENT;
+    return dirs[fd - FIRST_FD].file < 0 ? -1 : 0;
 }
 
 static struct inode *inode_of(int fd)

@@ -308,6 +308,8 @@ enum wf_rc wf_pg_query(PGconn *conn, const char *sql, wf_cancel *cancel, PGresul
     } else if (strstr(sql, "wal_sender_timeout")) {
         set(c, 0, "60000");
     } else if (strncmp(sql, "CREATE_REPL", 11) == 0) {
+        if (sim_pg.slot.exists)
+            return wf_err_set(err, WF_RETRY, "sqlstate_42710", "the slot exists already");
         sim_pg.slot.exists = true;
         sim_pg.slot.confirmed = sim_pg.slot.on_disk = sim_pg_wal_end();
         sim_kafka_skip(sim_pg_events_before(sim_pg.slot.confirmed));
