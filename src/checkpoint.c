@@ -41,8 +41,9 @@ struct wf_checkpoint_store {
     pthread_mutex_t lock;
     int fd;              /* -1 before the first save */
     uint64_t generation; /* of the newest valid slot */
-    struct record tried; /* the last one written whole: on disk even if its sync failed */
+    struct record tried; /* what a save that failed has left in its slot: ours all the same */
     bool named;          /* the directory is synced since the file got its name */
+    bool settled;        /* the newest slot is durable: the other one may be written over */
 };
 
 /* Castagnoli polynomial, reflected; 120 bytes a save need no table. */
@@ -199,6 +200,8 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
                              "to go on from the slot's position (that repeats, and loses nothing "
                              "as long as only walferry used the slot)",
                              s->dir);
+    if (s->generation != newest.generation)
+        s->settled = false;
     s->generation = newest.generation;
     cp->state = (enum wf_checkpoint_state)newest.state;
     cp->generation = newest.generation;
@@ -255,18 +258,23 @@ static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct
                              struct wf_err *err)
 {
     off_t at = (off_t)(r->generation & 1) * SLOT_BYTES;
-    ssize_t n = pwrite(fd, r, sizeof(*r), at);
+    ssize_t n;
 
+    s->settled = false;
+    n = pwrite(fd, r, sizeof(*r), at);
     if (n >= 0 && n < (ssize_t)sizeof(*r)) /* a part of it fitted */
         errno = ENOSPC;
-    if (n == (ssize_t)sizeof(*r))
-        s->tried = *r;
-    if (n < (ssize_t)sizeof(*r) || fdatasync(fd) < 0)
-        return wf_err_sys(err, WF_RETRY,
-                          "cannot write %s/" FILE_NAME ", so nothing newer than the last "
-                          "checkpoint is acknowledged",
-                          s->dir);
-    return WF_OK;
+    if (n == (ssize_t)sizeof(*r) && fdatasync(fd) == 0) {
+        s->settled = true;
+        return WF_OK;
+    }
+    wf_err_sys(err, WF_RETRY,
+               "cannot write %s/" FILE_NAME ", so nothing newer than the last checkpoint is "
+               "acknowledged",
+               s->dir);
+    if (pread(fd, &s->tried, sizeof(s->tried), at) != (ssize_t)sizeof(s->tried))
+        s->tried.generation = 0;
+    return WF_RETRY;
 }
 
 /* A file that was found may have been put there by a process that ended before it could sync. */
@@ -278,6 +286,18 @@ static enum wf_rc sync_name(struct wf_checkpoint_store *s, struct wf_err *err)
     return WF_OK;
 }
 
+/* What was found may never have been synced: a process ended before it could, or the sync failed.
+ * As long as it may be lost the older slot must stay. */
+static enum wf_rc settle_newest(struct wf_checkpoint_store *s, const struct record *next,
+                                struct wf_err *err)
+{
+    struct record newest = newest_slot(s);
+
+    if (s->settled || !newest.generation || newest.generation == next->generation)
+        return WF_OK;
+    return write_slot(s, s->fd, &newest, err);
+}
+
 static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct record *r,
                                struct wf_err *err)
 {
@@ -285,6 +305,8 @@ static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct recor
 
     flock(s->fd, LOCK_EX); /* against the other daemon between looking and writing */
     rc = check_ours(s, err);
+    if (rc == WF_OK)
+        rc = settle_newest(s, r, err);
     if (rc == WF_OK)
         rc = write_slot(s, s->fd, r, err);
     flock(s->fd, LOCK_UN);
@@ -371,12 +393,15 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
 enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                                struct wf_err *err)
 {
-    enum wf_rc rc;
+    struct wf_checkpoint now;
+    enum wf_rc rc = WF_OK;
 
     pthread_mutex_lock(&s->lock);
-    if (cp->generation == s->generation)
+    if (!s->generation) /* nothing was there: somebody may have made it since */
+        rc = load_locked(s, &now, err);
+    if (rc == WF_OK && cp->generation == s->generation)
         rc = save_locked(s, cp, err);
-    else
+    else if (rc == WF_OK)
         rc = wf_err_set(err, WF_RETRY, "checkpoint_moved",
                         "the checkpoint in %s moved while the slot was being taken", s->dir);
     pthread_mutex_unlock(&s->lock);

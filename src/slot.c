@@ -401,7 +401,7 @@ static enum wf_rc first_start(PGconn *conn, const struct wf_slot_env *env, wf_ca
                conf->slot, wf_lsn_text(cp->lsn).s);
     } else {
         cp->state = WF_CHECKPOINT_INTENT;
-        rc = wf_checkpoint_save(env->store, cp, err);
+        rc = wf_checkpoint_claim(env->store, cp, err);
         if (rc == WF_OK)
             rc = create_slot(conn, conf, cancel, &cp->lsn, err);
         if (rc != WF_OK)
@@ -410,7 +410,7 @@ static enum wf_rc first_start(PGconn *conn, const struct wf_slot_env *env, wf_ca
                wf_lsn_text(cp->lsn).s);
     }
     cp->state = WF_CHECKPOINT_ACTIVE;
-    return wf_checkpoint_save(env->store, cp, err);
+    return wf_checkpoint_claim(env->store, cp, err);
 }
 
 static void begin_checkpoint(const struct wf_source_conf *conf, const struct wf_server *server,
@@ -470,15 +470,28 @@ static enum wf_rc ready_for_keeper(PGconn *conn, const struct wf_slot_env *env, 
     return first_start(conn, env, cancel, slot, cp, err);
 }
 
+/* Who reads the slot saves first and acknowledges then: a checkpoint that is loaded after the look
+ * is not behind it. One that is past the WAL of that look was saved after it: look again. */
+static enum wf_rc look_and_load(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
+                                struct wf_slot_info *slot, struct wf_checkpoint *cp,
+                                struct wf_err *err)
+{
+    enum wf_rc rc = wf_slot_look(conn, env->conf->slot, cancel, slot, err);
+
+    if (rc == WF_OK)
+        rc = wf_checkpoint_load(env->store, cp, err);
+    if (rc == WF_OK && cp->lsn > slot->wal_lsn)
+        rc = wf_slot_look(conn, env->conf->slot, cancel, slot, err);
+    return rc;
+}
+
 enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
                          const struct wf_server *server, struct wf_checkpoint *cp,
                          struct wf_err *err)
 {
     struct wf_slot_info slot;
-    enum wf_rc rc = wf_checkpoint_load(env->store, cp, err);
+    enum wf_rc rc = look_and_load(conn, env, cancel, &slot, cp, err);
 
-    if (rc == WF_OK)
-        rc = wf_slot_look(conn, env->conf->slot, cancel, &slot, err);
     if (rc == WF_OK && slot.exists)
         rc = check_kind(env->conf, server, &slot, err);
     if (rc != WF_OK)
@@ -491,6 +504,8 @@ enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_slot_env *env, wf_cancel 
         begin_checkpoint(env->conf, server, cp);
         return first_start(conn, env, cancel, &slot, cp, err);
     }
+    if (slot.active_pid) /* its position moves, and so does what its reader saves */
+        return wf_slot_is_active(env->conf, slot.active_pid, err);
     rc = wf_slot_compare(env->conf, &env->accept, server, &slot, cp, err);
     if (rc == WF_OK)
         rc = ensure_publication(conn, env->conf, false, cancel, err);
