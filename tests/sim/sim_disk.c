@@ -91,6 +91,8 @@ void sim_disk_power_loss(unsigned dir)
         struct inode *n = &d->inode[d->file];
         size_t part = sim_one_in(2) ? 0 : sim_below((uint32_t)n->now[i].len + 1);
 
+        if (memcmp(&n->now[i], &n->durable[i], sizeof(n->now[i])) == 0)
+            continue;
         if (part)
             n->durable[i].torn = n->now[i].torn || part < n->now[i].len;
         if (n->durable[i].len < part)

@@ -11,7 +11,7 @@
 #define QUEUE 24 /* messages a producer holds */
 #define PACKETS 64
 #define HANDLES 64
-#define RECORDS 96 /* checkpoint records of a schedule */
+#define RECORDS 400 /* checkpoint records of a schedule */
 #define RECORD_BYTES 400
 #define LOG 2048
 #define CHECKPOINTS SIM_PARTITIONS /* the partition after those of the events */
