@@ -40,7 +40,7 @@ struct wf_checkpoint_store {
     int dir_fd;
     pthread_mutex_t lock;
     int fd;              /* -1 before the first save */
-    uint64_t generation; /* of the newest valid slot */
+    uint64_t generation; /* of what this store saved or claimed last, 0 = nothing yet */
     struct record tried; /* what a save that failed has left in its slot: ours all the same */
     bool named;          /* the directory is synced since the file got its name */
     bool settled;        /* the newest slot is durable: the other one may be written over */
@@ -200,9 +200,6 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
                              "to go on from the slot's position (that repeats, and loses nothing "
                              "as long as only walferry used the slot)",
                              s->dir);
-    if (s->generation != newest.generation)
-        s->settled = false;
-    s->generation = newest.generation;
     cp->state = (enum wf_checkpoint_state)newest.state;
     cp->generation = newest.generation;
     cp->system_id = newest.system_id;
@@ -241,7 +238,7 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
 }
 
 /* A daemon that lost the slot without knowing it yet must not write over its successor's position:
- * what stands on disk has to be what this store wrote or loaded last. */
+ * what stands on disk has to be what this store saved or claimed last. */
 static enum wf_rc check_ours(struct wf_checkpoint_store *s, struct wf_err *err)
 {
     struct record newest = newest_slot(s);
@@ -366,8 +363,10 @@ static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
 
     memcpy(r.magic, magic, sizeof(magic));
     memcpy(r.slot, cp->slot, sizeof(r.slot));
-    if (!s->generation) /* not loaded yet: what is in the file must not look newer than this */
+    if (!s->generation) { /* what is in the file must not look newer than this */
         rc = load_locked(s, &older, err);
+        s->generation = older.generation;
+    }
     r.generation = s->generation + 1;
     r.crc = crc32c(&r, offsetof(struct record, crc));
     if (rc == WF_OK)
@@ -394,16 +393,19 @@ enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoi
                                struct wf_err *err)
 {
     struct wf_checkpoint now;
-    enum wf_rc rc = WF_OK;
+    enum wf_rc rc;
 
     pthread_mutex_lock(&s->lock);
-    if (!s->generation) /* nothing was there: somebody may have made it since */
-        rc = load_locked(s, &now, err);
-    if (rc == WF_OK && cp->generation == s->generation)
+    rc = load_locked(s, &now, err);
+    if (rc == WF_OK && cp->generation == now.generation) {
+        if (s->generation != now.generation) /* another's: nobody knows whether it was synced */
+            s->settled = false;
+        s->generation = now.generation;
         rc = save_locked(s, cp, err);
-    else if (rc == WF_OK)
+    } else if (rc == WF_OK) {
         rc = wf_err_set(err, WF_RETRY, "checkpoint_moved",
                         "the checkpoint in %s moved while the slot was being taken", s->dir);
+    }
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

@@ -70,8 +70,9 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err);
 
-/* As wf_checkpoint_save() for a @cp that was loaded a while ago: WF_RETRY when this store has saved
- * since, for that may be acknowledged already and must not be written over. */
+/* As wf_checkpoint_save() for a @cp that was loaded a while ago, by who may write from now on:
+ * WF_RETRY when anybody has saved since, for that may be acknowledged already. Loading alone gives
+ * no right to save over what another store wrote. */
 enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                                struct wf_err *err);
 

@@ -57,11 +57,15 @@ static void save_run(struct wf_job *job)
 
     struct wf_checkpoint old;
 
-    p->save.rc = WF_OK;
-    if (p->env.kept) /* whoever had the slot before may have written since */
-        p->save.rc = wf_checkpoint_load(p->env.store, &old, &p->save.err);
-    if (p->save.rc == WF_OK)
+    if (!p->env.kept) {
         p->save.rc = wf_checkpoint_save(p->env.store, &p->save.cp, &p->save.err);
+        return;
+    }
+    /* Whoever had the slot before may have written since. */
+    p->save.rc = wf_checkpoint_load(p->env.store, &old, &p->save.err);
+    p->save.cp.generation = old.generation;
+    if (p->save.rc == WF_OK)
+        p->save.rc = wf_checkpoint_claim(p->env.store, &p->save.cp, &p->save.err);
 }
 
 static void acknowledge(struct wf_progress *p, uint64_t lsn)
