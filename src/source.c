@@ -446,6 +446,8 @@ static void connect_done(struct wf_job *job)
     s->cp = s->attempt.cp;
     s->variant = s->attempt.variant;
     s->state = WF_SOURCE_STREAMING;
+    if (s->env.keeper) /* an older server would go back to it before it is compared */
+        s->acked_lsn = 0;
     s->announce = s->connected_once = true;
     s->storm.count = 0;
     s->fd = PQsocket(s->conn);
