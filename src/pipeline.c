@@ -112,7 +112,7 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = WF_OK;
 
-    if (p->group && p->stage == EMPTY && wf_group_full(p->group))
+    if (p->group && p->settled && p->stage == EMPTY && wf_group_full(p->group))
         rc = commit_group(p, WF_GROUP_HURRY, err);
     if (rc == WF_OK && p->stage < DECODED)
         rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
