@@ -583,11 +583,21 @@ static uint64_t run_mode(const struct arguments *a, bool eos)
     return failures;
 }
 
+static void crashed(int signal)
+{
+    printf("FAILS seed %" PRIu64 ": signal %d\n  replay: sim --mode %s --seeds %" PRIu64 " -v\n",
+           sim.seed, signal, sim.eos ? "eos" : "alo", sim.seed);
+    fflush(stdout);
+    _exit(1);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a;
     uint64_t failures = 0;
 
+    signal(SIGSEGV, crashed);
+    signal(SIGABRT, crashed);
     if (!parse(&a, argc, argv)) {
         fprintf(stderr, "usage: sim [--seeds A..B] [--mode eos|alo] [--mutant NAME] [--memory] "
                         "[-v] | --mutants\n");
