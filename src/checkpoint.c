@@ -13,6 +13,7 @@
 
 #include "loop.h"
 #include "lsn.h"
+#include "mutant.h"
 
 #define FILE_NAME "checkpoint"
 #define SLOT_BYTES 4096 /* a slot never shares a disk sector with the other one */
@@ -124,7 +125,7 @@ void wf_checkpoint_close(struct wf_checkpoint_store *s)
 static bool is_valid(const struct record *r)
 {
     return memcmp(r->magic, magic, sizeof(magic)) == 0 && r->version == FORMAT_VERSION &&
-           r->crc == crc32c(r, offsetof(struct record, crc)) &&
+           (WF_MUTANT(no_crc) || r->crc == crc32c(r, offsetof(struct record, crc))) &&
            memchr(r->slot, '\0', sizeof(r->slot)) && r->state >= WF_CHECKPOINT_INTENT &&
            r->state <= WF_CHECKPOINT_COPY;
 }
@@ -243,7 +244,7 @@ static enum wf_rc check_ours(struct wf_checkpoint_store *s, struct wf_err *err)
 {
     struct record newest = newest_slot(s);
 
-    if (!newest.generation || newest.generation == s->generation ||
+    if (WF_MUTANT(writes_over) || !newest.generation || newest.generation == s->generation ||
         (newest.generation == s->tried.generation && newest.crc == s->tried.crc))
         return WF_OK;
     return wf_err_set(err, WF_RETRY, "checkpoint_taken",
@@ -254,14 +255,14 @@ static enum wf_rc check_ours(struct wf_checkpoint_store *s, struct wf_err *err)
 static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct record *r,
                              struct wf_err *err)
 {
-    off_t at = (off_t)(r->generation & 1) * SLOT_BYTES;
+    off_t at = (off_t)(r->generation & !WF_MUTANT(one_slot)) * SLOT_BYTES;
     ssize_t n;
 
     s->settled = false;
     n = pwrite(fd, r, sizeof(*r), at);
     if (n >= 0 && n < (ssize_t)sizeof(*r)) /* a part of it fitted */
         errno = ENOSPC;
-    if (n == (ssize_t)sizeof(*r) && fdatasync(fd) == 0) {
+    if (n == (ssize_t)sizeof(*r) && (WF_MUTANT(no_sync) || fdatasync(fd) == 0)) {
         s->settled = true;
         return WF_OK;
     }
@@ -277,7 +278,7 @@ static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct
 /* A file that was found may have been put there by a process that ended before it could sync. */
 static enum wf_rc sync_name(struct wf_checkpoint_store *s, struct wf_err *err)
 {
-    if (!s->named && fsync(s->dir_fd) < 0)
+    if (!s->named && !WF_MUTANT(no_name_sync) && fsync(s->dir_fd) < 0)
         return wf_err_sys(err, WF_RETRY, "cannot sync %s", s->dir);
     s->named = true;
     return WF_OK;
@@ -290,7 +291,8 @@ static enum wf_rc settle_newest(struct wf_checkpoint_store *s, const struct reco
 {
     struct record newest = newest_slot(s);
 
-    if (s->settled || !newest.generation || newest.generation == next->generation)
+    if (WF_MUTANT(unsettled) || s->settled || !newest.generation ||
+        newest.generation == next->generation)
         return WF_OK;
     return write_slot(s, s->fd, &newest, err);
 }
@@ -367,7 +369,7 @@ static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
         rc = load_locked(s, &older, err);
         s->generation = older.generation;
     }
-    r.generation = s->generation + 1;
+    r.generation = s->generation + !WF_MUTANT(same_generation);
     r.crc = crc32c(&r, offsetof(struct record, crc));
     if (rc == WF_OK)
         rc = s->fd >= 0 ? rewrite_file(s, &r, err) : create_file(s, &r, err);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "loop.h"
 #include "lsn.h"
+#include "mutant.h"
 #include "plugins.h"
 #include "progress.h"
 #include "registry.h"
@@ -259,7 +260,7 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
         return rc;
     if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
         return WF_OK;
-    if (!p->change.txn && p->change.lsn < p->start_lsn)
+    if (!p->change.txn && p->change.lsn < p->start_lsn + WF_MUTANT(lone_lost))
         return WF_OK; /* a message outside transactions that is delivered already */
     if (__builtin_expect(!wf_transform_wants(p->config, &p->change), 0))
         return p->group ? wf_group_changed(p->group, &p->change, err) : WF_OK;
@@ -301,7 +302,8 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
     enum wf_rc rc = WF_OK;
 
     if (p->change.kind == WF_CHANGE_BEGIN) {
-        p->skipping = p->change.txn->final_lsn < p->start_lsn;
+        p->skipping = p->change.txn->final_lsn < p->start_lsn + WF_MUTANT(skip_one_more);
+        p->skipping &= !WF_MUTANT(skip_nothing);
         if (!p->skipping)
             rc = wf_delivery_begin(p->delivery, &p->tag);
         if (rc == WF_OK && p->group && !p->skipping)
@@ -323,7 +325,7 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
 /* What stands alone ends where it begins; a message's position is past once its first byte is. */
 static uint64_t end_of_lone(const struct wf_change *c)
 {
-    return c->kind == WF_CHANGE_MESSAGE ? c->lsn + 1 : c->lsn;
+    return c->kind == WF_CHANGE_MESSAGE && !WF_MUTANT(lone_again) ? c->lsn + 1 : c->lsn;
 }
 
 /* A message outside transactions (pg_logical_emit_message) is a transaction of its own. */
@@ -334,7 +336,7 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 
     if (alone && p->published == 0 && !wf_delivery_open_txn(p->delivery))
         rc = wf_delivery_begin(p->delivery, &p->tag);
-    if (p->group && !alone && wf_group_muted(p->group))
+    if (p->group && !alone && wf_group_muted(p->group) && !WF_MUTANT(resume_published))
         p->published = p->events.n;
     while (rc == WF_OK && p->published < p->events.n) {
         struct wf_event *ev = &p->events.ev[p->published];
@@ -445,7 +447,8 @@ static void close_sink(struct wf_pipeline *p)
     p->settled = false;
     if (p->encoder)
         wf_encoder_unready(p->encoder);
-    wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
+    if (!WF_MUTANT(no_rewind))
+        wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
     wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
     p->stage = EMPTY;
 }
@@ -569,7 +572,8 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     p->rows = 0;
     p->again = false;
     p->now_us = wf_wall_us();
-    if (p->group && p->sink && wf_source_state(p->source) != WF_SOURCE_STREAMING)
+    if (p->group && p->sink && wf_source_state(p->source) != WF_SOURCE_STREAMING &&
+        !WF_MUTANT(keep_sink))
         close_sink(p); /* with the slot goes the right to publish: the next one begins anew */
     if (retry_due)
         rc = follow_lock(p, err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "log.h"
+#include "mutant.h"
 
 #define BARRIER_US 1000000 /* between saves that only record a keepalive's position */
 #define RETRY_US 1000000
@@ -78,7 +79,7 @@ static void save_done(struct wf_job *job)
 {
     struct wf_progress *p = wf_container_of(job, struct wf_progress, save.job);
 
-    if (p->save.rc == WF_OK) {
+    if (p->save.rc == WF_OK || WF_MUTANT(save_ignored)) {
         if (p->failing)
             wf_log(WF_LOG_INFO, "checkpoint_works", NULL, "the checkpoint can be written again");
         p->failing = false;
@@ -100,6 +101,8 @@ static void submit(struct wf_progress *p, uint64_t lsn)
     p->save.cp.state = p->env.kept ? WF_CHECKPOINT_COPY : WF_CHECKPOINT_ACTIVE;
     p->save.cp.lsn = lsn;
     p->save.job.run = save_run;
+    if (WF_MUTANT(ack_before_save))
+        wf_source_ack(p->env.source, lsn);
     p->save.job.done = save_done;
     wf_worker_submit(p->env.worker, &p->save.job);
 }

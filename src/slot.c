@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "lsn.h"
+#include "mutant.h"
 #include "plugins.h"
 #include "publication.h"
 
@@ -253,7 +254,8 @@ enum wf_rc wf_slot_compare(const struct wf_source_conf *conf, const struct wf_ac
                              "since cannot be read any more; hint: remove the checkpoint in "
                              "state.dir to start with a new slot, and load the tables anew",
                              conf->slot, wf_lsn_text(cp->lsn).s);
-    if (slot->confirmed_lsn > cp->lsn && accept->gap_lsn != slot->confirmed_lsn)
+    if (slot->confirmed_lsn > cp->lsn && accept->gap_lsn != slot->confirmed_lsn &&
+        !WF_MUTANT(gap_ignored))
         return wf_err_refuse(err, "slot_gap",
                              "slot \"%s\" stands at %s, past the checkpoint %s: it was advanced or "
                              "re-created by somebody else and %llu bytes of WAL were never read; "
@@ -524,7 +526,10 @@ enum wf_rc wf_slot_settle(const struct wf_slot_env *env, const struct wf_server 
                              "position with `walferry checkpoint set LSN`",
                              wf_lsn_text(cp->lsn).s, wf_lsn_text(slot->confirmed_lsn).s);
     if (kept->state != WF_CHECKPOINT_NONE) {
-        *cp = *kept;
+        if (!WF_MUTANT(copy_is_truth) || cp->state != WF_CHECKPOINT_COPY)
+            *cp = *kept;
+        if (WF_MUTANT(slot_is_truth))
+            cp->lsn = slot->confirmed_lsn;
     } else if (cp->state != WF_CHECKPOINT_ACTIVE) { /* none anywhere: the slot is all there is */
         begin_checkpoint(env->conf, server, cp);
         cp->lsn = slot->confirmed_lsn;

@@ -157,6 +157,7 @@ static void make_weather(void)
         .short_read = 3 + sim_below(20),
         .disk = rate(4 + sim_below(20)),
         .again = 2 + sim_below(20),
+        .full = 2 + sim_below(40),
     };
 }
 
@@ -399,7 +400,7 @@ static bool is_over(void)
         all_refused &= sim.daemon[i].refused;
     if (all_refused)
         return true;
-    if (!sim_kafka_has_all() || vandal_waits || sim.vandal)
+    if (!sim_kafka_has_all() || vandal_waits)
         return false;
     for (unsigned i = 0; i < nfaults; i++) {
         if (faults[i].at_us != SIM_NEVER)

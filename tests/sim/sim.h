@@ -73,7 +73,7 @@ struct sim_daemon {
 
 struct sim_weather { /* one in n; 0 = never */
     unsigned lose_request, lose_reply, late_copy, silent_retry, fail_batch, fail_read, short_read;
-    unsigned disk, again;
+    unsigned disk, again, full;
 };
 
 struct sim {

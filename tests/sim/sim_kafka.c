@@ -43,6 +43,14 @@ struct rd_kafka_topic_s {
     bool is_data;
 };
 
+/* Messages for one partition, oldest first; the first `sent` of them are on their way. */
+struct lane {
+    struct message queue[QUEUE];
+    unsigned n, sent, attempt;
+    uint32_t next;
+    uint64_t due_us; /* when it sends, or sends again */
+};
+
 struct rd_kafka_conf_s {
     void (*dr)(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
     void (*error)(rd_kafka_t *rk, int err, const char *reason, void *opaque);
@@ -57,12 +65,9 @@ struct rd_kafka_s {
     struct rd_kafka_topic_s topic[2];
     struct sim_daemon *owner;
     unsigned epoch, attempt;
-    uint32_t next[PARTS];
-    struct message queue[QUEUE]; /* oldest first; the first `sent` are on their way */
-    unsigned n, sent;
-    uint64_t retry_us, send_us;
-    struct message done[QUEUE]; /* delivery reports to come */
-    rd_kafka_resp_err_t done_code[QUEUE];
+    struct lane lane[PARTS];
+    struct message done[QUEUE * PARTS]; /* delivery reports to come */
+    rd_kafka_resp_err_t done_code[QUEUE * PARTS];
     unsigned ndone;
     enum { IDLE, INIT_SENT, INIT_DONE, COMMIT_SENT, COMMIT_DONE, COMMIT_BAD } call;
     uint64_t again_us; /* when the request is sent once more */
@@ -341,7 +346,8 @@ static unsigned index_of(const rd_kafka_t *rk)
 }
 
 /* What is sent arrives once: now, long after it was given up, or never. */
-static void request(rd_kafka_t *rk, enum packet_kind kind, const struct message *m, unsigned n)
+static void request(rd_kafka_t *rk, enum packet_kind kind, unsigned attempt,
+                    const struct message *m, unsigned n)
 {
     bool held = sim_one_in(sim.weather.lose_request);
     struct packet *p = NULL;
@@ -349,7 +355,7 @@ static void request(rd_kafka_t *rk, enum packet_kind kind, const struct message 
     if (!held || sim_one_in(sim.weather.late_copy)) {
         p = put(kind, index_of(rk), held ? 500000 + sim_below(5000000) : latency());
         p->epoch = rk->epoch;
-        p->attempt = rk->attempt;
+        p->attempt = attempt;
         p->n = n;
         if (n)
             memcpy(p->m, m, n * sizeof(*m));
@@ -400,27 +406,38 @@ static void arrive_at_broker(const struct packet *p)
 
 /* ---- the producer: what its threads do ---- */
 
-static void report(struct rd_kafka_s *rk, rd_kafka_resp_err_t code, unsigned n)
+static unsigned queued(const struct rd_kafka_s *rk)
 {
-    for (unsigned i = 0; i < n && rk->ndone < QUEUE; i++) {
-        rk->done[rk->ndone] = rk->queue[i];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PARTS; i++)
+        n += rk->lane[i].n;
+    return n;
+}
+
+static void report(struct rd_kafka_s *rk, struct lane *l, rd_kafka_resp_err_t code, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        rk->done[rk->ndone] = l->queue[i];
         rk->done_code[rk->ndone++] = code;
     }
-    memmove(rk->queue, rk->queue + n, (rk->n - n) * sizeof(rk->queue[0]));
-    rk->n -= n;
-    rk->sent = 0;
+    memmove(l->queue, l->queue + n, (l->n - n) * sizeof(l->queue[0]));
+    l->n -= n;
+    l->sent = 0;
+    l->due_us = sim.now_us + sim_below(5000);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         rk->broken_txn = true;
 }
 
 static void produce_replied(struct rd_kafka_s *rk, const struct packet *p)
 {
-    if (!rk->sent || p->attempt != rk->attempt || p->m[0].sequence != rk->queue[0].sequence ||
-        p->m[0].part != rk->queue[0].part)
+    struct lane *l = &rk->lane[p->m[0].part];
+
+    if (!l->sent || p->attempt != l->attempt || p->m[0].sequence != l->queue[0].sequence)
         return; /* of an attempt that was given up */
     if (p->code == ERR_FENCED)
         rk->fenced = true;
-    report(rk, p->code, rk->sent);
+    report(rk, l, p->code, l->sent);
 }
 
 static void arrive_at_client(const struct packet *p)
@@ -447,29 +464,41 @@ static void arrive_at_client(const struct packet *p)
     }
 }
 
-static void send_some(struct rd_kafka_s *rk)
+static void send_some(struct rd_kafka_s *rk, struct lane *l)
 {
-    if (rk->sent) { /* no answer: the connection is given up, the batch goes out again */
-        rk->attempt++;
+    if (l->sent) { /* no answer: the connection is given up, the batch goes out again */
         if (rk->on_broker && sim_one_in(2))
             rk->on_broker(rk, 1, "p", "b", 1, "DOWN", rk->on_broker_opaque);
     } else {
-        rk->sent = 1 + sim_below(rk->n);
+        l->sent = 1 + sim_below(l->n);
     }
-    rk->retry_us = sim.now_us + 500000 + sim_below(1500000);
-    request(rk, PRODUCE, rk->queue, rk->sent);
+    l->attempt++;
+    l->due_us = sim.now_us + 500000 + sim_below(1500000);
+    request(rk, PRODUCE, l->attempt, l->queue, l->sent);
     if (sim_one_in(sim.weather.fail_batch)) { /* given up for good, stored or not */
         sim_trace("a batch fails for good");
-        report(rk, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, rk->n);
+        report(rk, l, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, l->n);
         sim_wake(rk->owner);
     }
 }
 
 static uint64_t send_due(const struct rd_kafka_s *rk)
 {
-    if (!rk->used || !rk->alive || !rk->n || rk->fenced)
-        return SIM_NEVER;
-    return rk->sent ? rk->retry_us : rk->send_us;
+    uint64_t due = SIM_NEVER;
+
+    for (unsigned i = 0; i < PARTS && rk->alive && !rk->fenced; i++) {
+        if (rk->lane[i].n && rk->lane[i].due_us < due)
+            due = rk->lane[i].due_us;
+    }
+    return due;
+}
+
+static void send_due_lanes(struct rd_kafka_s *rk)
+{
+    for (unsigned i = 0; i < PARTS && rk->alive && !rk->fenced; i++) {
+        if (rk->lane[i].n && rk->lane[i].due_us <= sim.now_us)
+            send_some(rk, &rk->lane[i]);
+    }
 }
 
 uint64_t sim_kafka_due(void)
@@ -514,8 +543,7 @@ void sim_kafka_step(void)
             kafka.next_due_us = kafka.packet[i].due_us;
     }
     for (unsigned i = 0; i < kafka.nhandles; i++) {
-        if (send_due(&kafka.handle[i]) <= sim.now_us)
-            send_some(&kafka.handle[i]);
+        send_due_lanes(&kafka.handle[i]);
     }
 }
 
@@ -630,7 +658,8 @@ void rd_kafka_destroy(rd_kafka_t *rk)
 rd_kafka_resp_err_t rd_kafka_purge(rd_kafka_t *rk, int flags)
 {
     (void)flags;
-    rk->n = rk->sent = 0; /* what is in the network stays there */
+    for (unsigned i = 0; i < PARTS; i++)
+        rk->lane[i].n = rk->lane[i].sent = 0; /* what is in the network stays there */
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -680,31 +709,32 @@ int rd_kafka_produce(rd_kafka_topic_t *topic, int32_t partition, int flags, void
 {
     bool is_data = topic->is_data;
     struct rd_kafka_s *rk = topic->rk;
-    struct message *m;
+    struct message m = {.part = CHECKPOINTS, .opaque = opaque};
+    struct lane *l;
 
     (void)partition, (void)flags, (void)key, (void)key_len;
     if (!rk->alive || rk->owner != sim_self())
         sim_bad("a closed producer is used");
+    if (is_data) {
+        memcpy(&m.number, payload, sizeof(m.number));
+        m.part = m.number == SIM_HEARTBEAT ? 0 : m.number % SIM_PARTITIONS;
+    }
+    l = &rk->lane[m.part];
     last_error = rk->fenced                         ? RD_KAFKA_RESP_ERR__FATAL
                  : rk->transactional && !rk->in_txn ? RD_KAFKA_RESP_ERR__STATE
-                 : rk->n == QUEUE - rk->ndone || (is_data && sim_one_in(sim.weather.again * 4))
+                 : queued(rk) + rk->ndone >= QUEUE || (is_data && sim_one_in(sim.weather.full))
                      ? RD_KAFKA_RESP_ERR__QUEUE_FULL
                      : RD_KAFKA_RESP_ERR_NO_ERROR;
     if (last_error == RD_KAFKA_RESP_ERR__STATE)
         sim_bad("an event is published outside a transaction");
     if (last_error != RD_KAFKA_RESP_ERR_NO_ERROR)
         return -1;
-    m = &rk->queue[rk->n];
-    *m = (struct message){.part = CHECKPOINTS, .opaque = opaque};
-    if (is_data) {
-        memcpy(&m->number, payload, sizeof(m->number));
-        m->part = m->number == SIM_HEARTBEAT ? 0 : m->number % SIM_PARTITIONS;
-    } else {
-        m->number = keep_record(payload, len);
-    }
-    m->sequence = rk->next[m->part]++;
-    if (!rk->n++)
-        rk->send_us = sim.now_us + sim_below(5000);
+    if (!is_data)
+        m.number = keep_record(payload, len);
+    m.sequence = l->next++;
+    l->queue[l->n] = m;
+    if (!l->n++)
+        l->due_us = sim.now_us + sim_below(5000);
     return 0;
 }
 
@@ -741,9 +771,9 @@ rd_kafka_resp_err_t rd_kafka_flush(rd_kafka_t *rk, int timeout_ms)
 {
     uint64_t until = sim.now_us + (uint64_t)timeout_ms * 1000;
 
-    for (serve(rk); rk->n && sim.now_us < until && !rk->fenced; serve(rk))
+    for (serve(rk); queued(rk) && sim.now_us < until && !rk->fenced; serve(rk))
         sim_yield(2000);
-    return rk->n ? RD_KAFKA_RESP_ERR__TIMED_OUT : RD_KAFKA_RESP_ERR_NO_ERROR;
+    return queued(rk) ? RD_KAFKA_RESP_ERR__TIMED_OUT : RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 /* ---- librdkafka: transactions ---- */
@@ -770,7 +800,7 @@ static void ask(rd_kafka_t *rk, enum packet_kind kind)
             rk->on_broker(rk, 1, "p", "b", 1, "DOWN", rk->on_broker_opaque);
     }
     rk->again_us = sim.now_us + 60000 + sim_below(1000000);
-    request(rk, kind, NULL, 0);
+    request(rk, kind, rk->attempt, NULL, 0);
 }
 
 rd_kafka_error_t *rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
@@ -816,7 +846,7 @@ rd_kafka_error_t *rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
             return failure(RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, false, true, false);
         if (sim.now_us >= until)
             return timed_out();
-        if (rk->n)
+        if (queued(rk))
             continue;
         if (rk->call == IDLE)
             rk->again_us = 0;
