@@ -380,13 +380,28 @@ static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
     return rc;
 }
 
+/* A save that was under way when its store claimed a newer checkpoint comes too late. */
+static enum wf_rc check_forward(struct wf_checkpoint_store *s, const struct wf_checkpoint *cp,
+                                struct wf_err *err)
+{
+    struct wf_checkpoint now;
+    enum wf_rc rc = load_locked(s, &now, err);
+
+    if (rc == WF_OK && now.lsn > cp->lsn)
+        rc = wf_err_set(err, WF_RETRY, "checkpoint_moved", "the checkpoint in %s stands at %s",
+                        s->dir, wf_lsn_text(now.lsn).s);
+    return rc;
+}
+
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err)
 {
     enum wf_rc rc;
 
     pthread_mutex_lock(&s->lock);
-    rc = save_locked(s, cp, err);
+    rc = check_forward(s, cp, err);
+    if (rc == WF_OK)
+        rc = save_locked(s, cp, err);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

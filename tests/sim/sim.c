@@ -17,7 +17,7 @@
 #define LIMIT_US (HEAL_US + 200000000)
 #define STEPS_MAX 400000
 #define FAULTS_MAX 5
-#define MUTANT_SEEDS 300000
+#define MUTANT_SEEDS 20000
 
 extern const struct wf_sink_ops wf_sink_kafka;
 

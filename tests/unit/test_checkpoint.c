@@ -195,6 +195,15 @@ Test(checkpoint, is_not_moved_back_by_a_claim)
     expect_lsn(20);
 }
 
+/* Such a save may have been on its way while the newer one was claimed. */
+Test(checkpoint, does_not_go_back_by_a_save)
+{
+    save(20);
+    cr_expect_eq(try_save(10), WF_RETRY);
+    cr_expect_str_eq(err.code, "checkpoint_moved");
+    expect_lsn(20);
+}
+
 Test(checkpoint, is_for_our_eyes_only)
 {
     struct stat st;
