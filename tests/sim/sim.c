@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -450,57 +451,53 @@ static bool select_mutant(const char *name)
     return false;
 }
 
-/* In a process of its own: a mutant may do anything. Return: the seed that kills it, 0 = none. */
-static uint64_t hunt(int mutant, bool eos, char *why, size_t size)
-{
-    int fds[2], status;
-    uint64_t seed = 0;
-    ssize_t n;
-    pid_t pid;
+struct kill {
+    uint64_t seed; /* 0 = it survives */
+    bool eos;
+    char why[sizeof(sim.bad)];
+};
 
-    if (pipe(fds) < 0)
-        exit(2);
-    pid = fork();
-    if (pid == 0) {
-        wf_mutant = (enum wf_mutant)mutant;
-        sim.eos = eos;
-        for (seed = 1; seed <= MUTANT_SEEDS; seed++) {
-            if (!run_schedule(seed))
-                break;
+static struct kill *hunted; /* shared: the hunter may crash */
+
+static void hunt(int mutant)
+{
+    wf_mutant = (enum wf_mutant)mutant;
+    for (uint64_t seed = 1; seed <= MUTANT_SEEDS; seed++) {
+        for (int eos = 1; eos >= 0; eos--) {
+            sim.eos = eos;
+            *hunted = (struct kill){seed, eos, "crashes"};
+            if (!run_schedule(seed)) {
+                memcpy(hunted->why, sim.bad, sizeof(hunted->why));
+                return;
+            }
         }
-        if (seed > MUTANT_SEEDS)
-            seed = 0;
-        if (write(fds[1], &seed, sizeof(seed)) < 0 || write(fds[1], sim.bad, sizeof(sim.bad)) < 0)
-            _exit(2);
-        _exit(0);
     }
-    close(fds[1]);
-    n = read(fds[0], &seed, sizeof(seed));
-    if (n == (ssize_t)sizeof(seed) && seed) {
-        n = read(fds[0], why, size - 1);
-        why[n > 0 ? n : 0] = '\0';
-    } else if (n != (ssize_t)sizeof(seed)) {
-        snprintf(why, size, "crashes");
-        seed = 1;
-    }
-    close(fds[0]);
-    waitpid(pid, &status, 0);
-    return seed;
+    hunted->seed = 0;
 }
 
+/* Each in a process of its own: a mutant may do anything. */
 static int run_mutants(void)
 {
     int killed = 0, n = 0;
 
+    hunted = mmap(NULL, sizeof(*hunted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (hunted == MAP_FAILED)
+        return 2;
     for (int i = 1; mutant_names[i]; i++, n++) {
-        char why[256] = "";
-        uint64_t eos, alo = hunt(i, false, why, sizeof(why));
+        pid_t pid = fork();
 
-        eos = hunt(i, true, why, sizeof(why));
-        killed += alo || eos;
-        printf("%-8s %-22s eos %6" PRIu64 "  alo %6" PRIu64 "  %s\n%54s%.90s\n",
-               alo || eos ? "killed" : "SURVIVES", mutant_names[i], eos, alo, mutant_bugs[i], "",
-               why);
+        if (pid == 0) {
+            hunt(i);
+            _exit(0);
+        }
+        if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+            return 2;
+        killed += hunted->seed > 0;
+        if (hunted->seed)
+            printf("killed    %-18s %s, seed %-5" PRIu64 " %s\n%34s%.100s\n", mutant_names[i],
+                   hunted->eos ? "eos" : "alo", hunted->seed, mutant_bugs[i], "", hunted->why);
+        else
+            printf("SURVIVES  %-18s %s\n", mutant_names[i], mutant_bugs[i]);
         fflush(stdout);
     }
     printf("%d of %d mutants killed\n", killed, n);
@@ -597,8 +594,6 @@ int main(int argc, char **argv)
     struct arguments a;
     uint64_t failures = 0;
 
-    signal(SIGSEGV, crashed);
-    signal(SIGABRT, crashed);
     if (!parse(&a, argc, argv)) {
         fprintf(stderr, "usage: sim [--seeds A..B] [--mode eos|alo] [--mutant NAME] [--memory] "
                         "[-v] | --mutants\n");
@@ -606,6 +601,8 @@ int main(int argc, char **argv)
     }
     if (a.mutants)
         return run_mutants();
+    signal(SIGSEGV, crashed);
+    signal(SIGABRT, crashed);
     if (a.mutant && !select_mutant(a.mutant)) {
         fprintf(stderr, "no mutant %s\n", a.mutant);
         return 2;
