@@ -64,8 +64,8 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
  * @cp: state, system_id, timeline, lsn, slot; generation and saved_us are set here
  *
  * Blocks for an fdatasync. Return: WF_RETRY when the disk refused, or what stands is further: the
- * checkpoint stays, so nothing newer may be acknowledged; WF_FATAL as wf_checkpoint_load(), which the first save of a
- * store implies. May be called from any thread.
+ * checkpoint stays, so nothing newer may be acknowledged; WF_FATAL as wf_checkpoint_load(), which
+ * the first save of a store implies. May be called from any thread.
  */
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err);

@@ -26,6 +26,9 @@ struct pg_conn {
     struct sim_daemon *owner;
     unsigned item, part; /* what is sent next */
     uint64_t sent_lsn, keepalive_us, gone_us;
+    /* until then the client does not notice that it broke, and reads what it has received */
+    uint64_t silent_us, cut_us;
+    unsigned received;
     struct ack acks[ACKS];
     unsigned nacks;
     char buf[64];
@@ -182,6 +185,9 @@ void sim_pg_cut(void)
         sim_trace("connection %d is cut", c->pid);
         if (sim_one_in(2)) {
             end_server(c);
+            c->cut_us = sim.now_us;
+            c->silent_us = sim_one_in(2) ? sim.now_us + sim_below(6000000) : 0;
+            c->received = sim_below(60);
         } else {
             c->ended = true;
             c->nacks = sim_one_in(2) ? c->nacks : 0;
@@ -211,7 +217,12 @@ void sim_pg_killed(struct sim_daemon *d)
 
 static bool is_broken(struct pg_conn *c)
 {
-    return !c->server || c->ended;
+    return (!c->server || c->ended) && c->silent_us <= sim.now_us;
+}
+
+static bool is_silent(const struct pg_conn *c)
+{
+    return !c->server && c->silent_us > sim.now_us;
 }
 
 enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind, wf_cancel *cancel,
@@ -293,7 +304,7 @@ enum wf_rc wf_pg_query(PGconn *conn, const char *sql, wf_cancel *cancel, PGresul
 
     (void)cancel;
     sim_yield(sim_delay(10000));
-    if (is_broken(c))
+    if (is_broken(c) || is_silent(c))
         return wf_err_set(err, WF_RETRY, "connection", "the connection is broken");
     c->rows = true;
     *out = (PGresult *)(void *)c;
@@ -421,6 +432,12 @@ static int next_message(struct pg_conn *c)
     return n;
 }
 
+static bool has_received(struct pg_conn *c)
+{
+    return c->item < sim_pg.nitems && sim_pg.item[c->item].at_us <= c->cut_us && c->received &&
+           c->received--;
+}
+
 int PQgetCopyData(PGconn *conn, char **buffer, int async)
 {
     struct pg_conn *c = conn_of(conn);
@@ -429,7 +446,7 @@ int PQgetCopyData(PGconn *conn, char **buffer, int async)
     (void)async;
     if (is_broken(c))
         return sim_one_in(2) ? -1 : -2;
-    if (sim_one_in(sim.weather.short_read))
+    if (sim_one_in(sim.weather.short_read) || (is_silent(c) && !has_received(c)))
         n = 0;
     else
         n = next_message(c);
@@ -486,6 +503,8 @@ int PQputCopyData(PGconn *conn, const char *buffer, int n)
     if (!flush)
         return 1;
     check_ack(flush);
+    if (is_silent(c))
+        return 1;
     if (c->nacks && due < c->acks[c->nacks - 1].due_us)
         due = c->acks[c->nacks - 1].due_us;
     if (c->nacks == ACKS)
