@@ -56,6 +56,7 @@ static bool is_up(const struct sim_daemon *d)
 static void start_daemon(struct sim_daemon *d)
 {
     sim_trace("%c starts", d->name);
+    d->err = (struct wf_err){.code = "unset"};
     d->start_us = SIM_NEVER;
     d->fail_at = sim.oom && !sim.healed && sim_one_in(2) ? 1 + sim_below(120) : 0;
     sim_start(d, run_daemon);
@@ -87,7 +88,7 @@ static void ended(struct sim_daemon *d)
             sim_bad("refuses without a reason: %.180s", d->err.text);
         return;
     }
-    if (d->exit == SIM_FAILED && !sim.oom)
+    if (d->exit == SIM_FAILED && (!sim.oom || !d->err.text[0]))
         sim_bad("ends: %.200s", d->err.text);
     restart_later(d);
 }

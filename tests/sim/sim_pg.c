@@ -40,11 +40,13 @@ struct pg_conn {
 
 struct sim_pg sim_pg;
 static struct pg_conn conns[CONNS];
+static unsigned nconns; /* those behind were never used */
 static int next_pid;
 
 void sim_pg_reset(void)
 {
-    memset(conns, 0, sizeof(conns));
+    memset(conns, 0, nconns * sizeof(conns[0]));
+    nconns = 0;
     next_pid = 1000;
 }
 
@@ -128,7 +130,7 @@ uint64_t sim_pg_due(void)
 {
     uint64_t due = sim_pg.sync_us;
 
-    for (unsigned i = 0; i < CONNS; i++) {
+    for (unsigned i = 0; i < nconns; i++) {
         const struct pg_conn *c = &conns[i];
 
         if (!c->used || !c->server)
@@ -147,7 +149,7 @@ void sim_pg_step(void)
         sim_pg.slot.on_disk = sim_pg.slot.confirmed;
         sim_pg.sync_us = sim.now_us + 100000 + sim_below(1500000);
     }
-    for (unsigned i = 0; i < CONNS; i++) {
+    for (unsigned i = 0; i < nconns; i++) {
         struct pg_conn *c = &conns[i];
 
         if (!c->used || !c->server)
@@ -163,7 +165,7 @@ void sim_pg_crash(uint64_t down_us)
 {
     sim_trace("PostgreSQL crashes; slot %s falls back to %s", wf_lsn_text(sim_pg.slot.confirmed).s,
               wf_lsn_text(sim_pg.slot.on_disk).s);
-    for (unsigned i = 0; i < CONNS; i++) {
+    for (unsigned i = 0; i < nconns; i++) {
         if (conns[i].used) {
             end_server(&conns[i]);
             sim_wake(conns[i].owner);
@@ -177,7 +179,7 @@ void sim_pg_crash(uint64_t down_us)
 /* The network between: the client sees it at once, the server later, or the other way round. */
 void sim_pg_cut(void)
 {
-    for (unsigned i = 0; i < CONNS; i++) {
+    for (unsigned i = 0; i < nconns; i++) {
         struct pg_conn *c = &conns[i];
 
         if (!c->used || !c->client || !c->server)
@@ -207,7 +209,7 @@ static void leave(struct pg_conn *c, uint64_t notice_us)
 
 void sim_pg_killed(struct sim_daemon *d)
 {
-    for (unsigned i = 0; i < CONNS; i++) {
+    for (unsigned i = 0; i < nconns; i++) {
         if (conns[i].used && conns[i].owner == d && conns[i].client)
             leave(&conns[i], sim_delay(3000000));
     }
@@ -236,12 +238,13 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
     sim_yield(sim_delay(20000));
     if (sim_pg.down_until_us > sim.now_us)
         return wf_err_set(err, WF_RETRY, "connect", "connection refused");
-    while (i < CONNS && conns[i].used)
+    while (i < nconns && conns[i].used)
         i++;
     if (i == CONNS) {
         sim_bad("too many connections are open");
         return wf_err_set(err, WF_RETRY, "connect", "too many connections");
     }
+    nconns += i == nconns;
     conns[i] = (struct pg_conn){
         .used = true, .client = true, .server = true, .pid = ++next_pid, .owner = sim_self()};
     *out = (PGconn *)(void *)&conns[i];
@@ -467,7 +470,7 @@ static uint64_t arrival(const struct pg_conn *c)
 
 uint64_t sim_pg_arrival(struct sim_daemon *d)
 {
-    for (unsigned i = 0; i < CONNS; i++) {
+    for (unsigned i = 0; i < nconns; i++) {
         if (conns[i].used && conns[i].owner == d && conns[i].client && conns[i].streaming)
             return arrival(&conns[i]);
     }
