@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aside.h"
 #include "decoder.h"
 #include "encode.h"
+#include "failover.h"
 #include "log.h"
 #include "lsn.h"
+#include "promotion.h"
 #include "publication.h"
 #include "registry.h"
 #include "schema_ids.h"
@@ -348,4 +351,84 @@ void wf_log(enum wf_level level, const char *code, const char *fields, const cha
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     sim_trace("log %s %s%s%.150s", code, fields ? fields : "", fields ? " " : "", text);
+}
+
+/* ---- what a schedule has none of: promotions, publications, changes that cannot be published ---- */
+
+bool wf_failover_wanted(const struct wf_source_conf *conf, const struct wf_server *server)
+{
+    (void)conf, (void)server;
+    return false;
+}
+
+enum wf_rc wf_failover_check(const struct wf_source_conf *conf, const struct wf_server *server,
+                             struct wf_err *err)
+{
+    (void)conf, (void)server, (void)err;
+    return WF_OK;
+}
+
+enum wf_rc wf_failover_ready(PGconn *conn, const struct wf_source_conf *conf, wf_cancel *cancel,
+                             const struct wf_server *server, const struct wf_slot_info *slot,
+                             struct wf_err *err)
+{
+    (void)conn, (void)conf, (void)cancel, (void)server, (void)slot, (void)err;
+    return WF_OK;
+}
+
+void wf_promotion_watch(struct wf_promotion *p, PGconn *conn, void (*fn)(void *arg), void *arg)
+{
+    (void)p, (void)conn, (void)fn, (void)arg;
+}
+
+void wf_promotion_stop(struct wf_promotion *p)
+{
+    (void)p;
+}
+
+void wf_promotion_deinit(struct wf_promotion *p)
+{
+    (void)p;
+}
+
+enum wf_rc wf_publication_statement(PGconn *conn, const struct wf_source_conf *conf,
+                                    wf_cancel *cancel, struct wf_buf *sql, struct wf_err *err)
+{
+    (void)conn, (void)conf, (void)cancel, (void)sql, (void)err;
+    return WF_OK;
+}
+
+size_t wf_config_largest(const struct wf_config *c)
+{
+    (void)c;
+    return SIZE_MAX;
+}
+
+struct wf_aside *wf_aside_new(const struct wf_config *config, const char *plugin,
+                              struct wf_worker *worker)
+{
+    static char none;
+
+    (void)config, (void)plugin, (void)worker;
+    return (struct wf_aside *)(void *)&none;
+}
+
+void wf_aside_free(struct wf_aside *a)
+{
+    (void)a;
+}
+
+enum wf_rc wf_aside_take(struct wf_aside *a, struct wf_change *c, const char *message, size_t len,
+                         struct wf_err *err)
+{
+    (void)a, (void)c, (void)message, (void)len, (void)err;
+    return WF_REJECT;
+}
+
+enum wf_rc wf_failover_held_back(PGconn *conn, wf_cancel *cancel, char *out, size_t size,
+                                 struct wf_err *err)
+{
+    (void)conn, (void)cancel, (void)size, (void)err;
+    out[0] = '\0';
+    return WF_OK;
 }

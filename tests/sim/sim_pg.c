@@ -12,7 +12,7 @@
 
 #define CONNS 48
 #define ACKS 16
-#define COLUMNS 8
+#define COLUMNS 13
 #define IDLE_BYTES_US 20000 /* other databases write a byte of WAL that often */
 #define KEEPALIVE_US 1000000
 
@@ -251,6 +251,21 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
     return WF_OK;
 }
 
+enum wf_rc wf_pg_connect_beside(const struct wf_source_conf *conf, PGconn *beside,
+                                wf_cancel *cancel, PGconn **out, struct wf_err *err)
+{
+    (void)beside;
+    return wf_pg_connect(conf, WF_PG_SQL, cancel, out, err);
+}
+
+char *PQhost(const PGconn *conn)
+{
+    static char host[] = "sim";
+
+    (void)conn;
+    return host;
+}
+
 static void set(struct pg_conn *c, unsigned col, const char *text)
 {
     snprintf(c->value[col], sizeof(c->value[col]), "%s", text ? text : "");
@@ -263,7 +278,9 @@ static void answer_slot(struct pg_conn *c)
 
     for (unsigned i = 0; i < COLUMNS; i++)
         set(c, i, NULL);
-    set(c, 7, wf_lsn_text(sim_pg_wal_end()).s);
+    set(c, 10, wf_lsn_text(sim_pg_wal_end()).s);
+    set(c, 11, "1");
+    set(c, 12, "f");
     if (!sim_pg.slot.exists)
         return;
     snprintf(pid, sizeof(pid), "%d", sim_pg.slot.holder);
@@ -319,8 +336,9 @@ enum wf_rc wf_pg_query(PGconn *conn, const char *sql, wf_cancel *cancel, PGresul
         set(c, 3, "db");
     } else if (strstr(sql, "wal_level")) {
         set(c, 0, "logical");
-    } else if (strstr(sql, "wal_sender_timeout")) {
-        set(c, 0, "60000");
+        set(c, 1, "60000");
+        set(c, 2, "f");
+        set(c, 3, "1");
     } else if (strncmp(sql, "CREATE_REPL", 11) == 0) {
         if (sim_pg.slot.exists)
             return wf_err_set(err, WF_RETRY, "sqlstate_42710", "the slot exists already");
