@@ -60,18 +60,19 @@ class Table:
 
 
 class Writer(threading.Thread):
-    """One session. `acked`, `aborted`: the marks whose fate is known for certain."""
+    """One session. `written`, `aborted`: marks that are certainly in the log, and certainly not."""
 
     def __init__(self, load: "Workload", number: int):
         super().__init__(daemon=True)
         self.load, self.number = load, number
         self.rng = random.Random(f"writer {load.plan.seed} {number}")
-        self.acked: set[int] = set()
+        self.written: set[int] = set()
         self.aborted: set[int] = set()
         self.transactions = 0
         self._marks = 0
         self._open: set[int] = set()  # of the transaction that runs
         self._undone: set[int] = set()  # of its savepoints that were rolled back
+        self._copied: set[int] = set()  # by COPY, which always writes
         self._after: list[Callable[[], None]] = []  # what its commit makes known to others
         self._top = HIGH * (number + 1)
         self._prepared = 0
@@ -99,6 +100,7 @@ class Writer(threading.Thread):
             self._connection.close()
         self._connection = self.load.pg.connect(self.load.database)
         self._run("set lock_timeout = '1s'")
+        self.load.settle(f"{self.load.database}_{self.number}_")
 
     def _session(self) -> None:
         pause = self.load.plan.sessions / self.load.plan.rate
@@ -116,25 +118,25 @@ class Writer(threading.Thread):
                 cursor.copy_expert(sql, io.StringIO(rows))
 
     def _transaction(self) -> None:
-        self._open, self._undone, self._after = set(), set(), []
-        sure = True  # whether an error means that nothing was committed
+        self._open, self._undone, self._copied, self._after = set(), set(), set(), []
+        sure = False  # that an error means: nothing was committed
         try:
             for sql, rows in self._statements():
-                sure = sql not in ("commit", "") and not sql.startswith("commit prepared") and self._in_block(sql)
+                sure = self._in_block() and not sql.startswith(("commit", "prepare"))
                 self._run(sql, rows)
         except psycopg2.Error as error:
-            if sure or error.pgcode:
+            if sure or (error.pgcode and not error.pgcode.startswith("57P")):
                 self.aborted |= self._open
             if self._connection.closed:
                 raise
             self._run("rollback")
             return
-        self.acked |= self._open - self._undone
+        self.written |= self._copied
         self.aborted |= self._undone
         for known in self._after:
             known()
 
-    def _in_block(self, _sql: str) -> bool:
+    def _in_block(self) -> bool:
         return self._connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
 
     # -- what a transaction is
@@ -297,6 +299,7 @@ class Writer(threading.Thread):
     def _copy(self) -> Statement:
         table, size, mark = self._table(), self._size(), self._mark()
         first = self._own_keys(size)
+        self._copied.add(mark)
         rows = "".join(f"{key}\t{mark}\tc{key}\n" for key in range(first, first + size))
         return f"copy {table.name} (id, m, v) from stdin", rows
 
@@ -336,7 +339,12 @@ class Writer(threading.Thread):
             if rows:
                 mark = self._mark()
                 yield f"insert into {table.name} (id, m) values ({self._own_keys(1)}, {mark})", None
-            yield ("rollback" if self.rng.random() < 0.15 else "commit"), None
+            if self.rng.random() < 0.15:
+                self._after.clear()
+                self._undone |= self._open
+                yield "rollback", None
+            else:
+                yield "commit", None
         finally:
             table.lock.release()
 
@@ -352,7 +360,9 @@ class Writer(threading.Thread):
             default = " default 7" if kind in ("integer", "bigint") and self.rng.random() < 0.5 else ""
             return f"alter table {table.name} add {name} {kind}{default}", lambda: columns.update({name: kind})
         old = self.rng.choice(list(columns))
-        if what < 0.75:
+        if what < 0.7 and columns[old] == "integer":
+            return f"alter table {table.name} alter {old} type bigint", lambda: columns.update({old: "bigint"})
+        if what < 0.8:
             return f"alter table {table.name} drop {old}", lambda: columns.pop(old, None)
         table.made += 1
         new = f"c{table.made}"
@@ -383,20 +393,26 @@ class Workload:
         self.stopping.set()
         for writer in self.writers:
             writer.join(60)
-        self._settle()
+        self.settle(f"{self.database}_")
         if self.errors:
             raise self.errors[0]
 
-    def _settle(self) -> None:
+    def settle(self, prefix: str) -> None:
         """Ends prepared transactions whose session lost its connection in between."""
         for (name,) in self.pg.sql("select gid from pg_prepared_xacts where database = %s", (self.database,)):
-            word = random.Random(name).choice(("commit", "rollback"))
-            self.pg.sql(f"{word} prepared '{name}'", dbname=self.database)
+            if name.startswith(prefix):
+                word = random.Random(name).choice(("commit", "rollback"))
+                self.pg.sql(f"{word} prepared '{name}'", dbname=self.database)
 
     def marks(self) -> tuple[set[int], set[int]]:
-        """The marks of acknowledged writes, and of those certainly rolled back."""
-        acked, aborted = set(), set()
+        """The marks of writes that are certainly in the log, and of those that certainly are not."""
+        written, aborted = set(), set()
         for writer in self.writers:
-            acked |= writer.acked
+            written |= writer.written
             aborted |= writer.aborted
-        return acked, aborted - acked
+        return written, aborted
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions were tried."""
+        return sum(writer.transactions for writer in self.writers)
