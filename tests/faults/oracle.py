@@ -96,16 +96,13 @@ class Oracle:
     def items(self) -> list[Item]:
         """Everything committed, in the order of the stream."""
         found: list[Item] = []
-        xid = 0
-        for where, line in self.pg.sql(
-            f"select lsn::text, data from pg_logical_slot_get_changes('{self.slot}', null, null, "
-            "'include-xids', '1', 'skip-empty-xacts', '1')",
+        for where, xid, line in self.pg.sql(  # before 16 a transaction of messages alone has no BEGIN
+            f"select lsn::text, xid::text, data from pg_logical_slot_get_changes('{self.slot}', null, null, "
+            "'skip-empty-xacts', '1', 'include-xids', '0')",
             dbname=self.database,
         ):
-            if line.startswith("BEGIN "):
-                xid = int(line[6:])
-            elif not line.startswith("COMMIT"):
-                found.extend(parse_line(lsn(where), xid, line, self.roots))
+            if not line.startswith(("BEGIN", "COMMIT")):
+                found.extend(parse_line(lsn(where), int(xid), line, self.roots))
         return found
 
 

@@ -25,7 +25,7 @@ from faults.oracle import Oracle, Photographer, final_rows
 from faults.plan import EXACTLY_ONCE, Plan
 from faults.proxy import FaultProxy
 from faults.workload import Workload
-from services import Kafka, Postgres, Registry, ServiceError, default_run_dir
+from services import Kafka, Postgres, Registry, ServiceError, default_run_dir, wait_until
 
 LIVENESS_S = 60  # how long after the last fault everything has to be delivered
 RSS_KB, DESCRIPTORS, THREADS = 96 * 1024, 100, 40  # I11
@@ -370,7 +370,7 @@ class Run:
         self.keeper.start()
         if self.plan.seed % 2:  # the very first life, too, ends in its start-up window
             schedule.start_window(self, random.Random(self.plan.seed))
-        self.ferry.wait_log("code=streaming", 60)
+        wait_until(lambda: "code=streaming" in self.ferry.log_text(), 60, f"the first life{self.ferry.tail(5)}")
         if self.checkpoints:
             self.checkpoints.start()
         roots = {name: table.name for table in self.load.tables for name in (table.name, *table.relations)}
