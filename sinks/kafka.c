@@ -298,7 +298,7 @@ static enum wf_rc too_large(const struct wf_sink *s, const struct wf_event *ev, 
 /* As rd_kafka_produce(), for an event with headers. */
 static rd_kafka_resp_err_t produce_with_headers(const struct wf_sink *s, const struct wf_event *ev)
 {
-    rd_kafka_vu_t args[PRODUCE_ARGS + UINT8_MAX] = {
+    rd_kafka_vu_t args[PRODUCE_ARGS + WF_HEADERS_MAX] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = ev->stream->sink_data},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
         {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)ev->value, ev->value_len}},
@@ -307,6 +307,8 @@ static rd_kafka_resp_err_t produce_with_headers(const struct wf_sink *s, const s
     rd_kafka_error_t *error;
     rd_kafka_resp_err_t code;
 
+    if (ev->nheaders > WF_HEADERS_MAX)
+        return RD_KAFKA_RESP_ERR__INVALID_ARG;
     for (unsigned i = 0; i < ev->nheaders; i++)
         args[PRODUCE_ARGS + i] = (rd_kafka_vu_t){
             .vtype = RD_KAFKA_VTYPE_HEADER,

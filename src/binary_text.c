@@ -43,28 +43,24 @@ WF_BINARY(wf_binary_char)
 
 static void put_hex(struct wf_buf *out, const char *bytes, size_t n, const char *digits)
 {
-    if (!wf_buf_reserve(out, 2 * n))
+    if (!n || !wf_buf_reserve(out, 2 * n))
         return;
-    for (size_t i = 0; i < n; i++) {
-        out->data[out->len++] = (unsigned char)digits[(unsigned char)bytes[i] >> 4];
-        out->data[out->len++] = (unsigned char)digits[bytes[i] & 15];
-    }
+    wf_put_hex(out->data + out->len, bytes, n, digits);
+    out->len += 2 * n;
 }
-
-static const char lower[] = "0123456789abcdef";
 
 WF_BINARY(wf_binary_bytea)
 {
     (void)b;
     wf_buf_put(out, "\\x", 2);
-    put_hex(out, r->at, left(r), lower);
+    put_hex(out, r->at, left(r), WF_HEX_LOWER);
     r->at = r->end;
 }
 
 WF_BINARY(wf_binary_hex)
 {
     (void)b;
-    put_hex(out, r->at, left(r), "0123456789ABCDEF");
+    put_hex(out, r->at, left(r), WF_HEX_UPPER);
     r->at = r->end;
 }
 
@@ -79,7 +75,7 @@ WF_BINARY(wf_binary_uuid)
         if (!bytes)
             return;
         wf_buf_put(out, "-", i != 0);
-        put_hex(out, bytes, groups[i], lower);
+        put_hex(out, bytes, groups[i], WF_HEX_LOWER);
     }
 }
 
@@ -120,7 +116,7 @@ static void put_mac(struct wf_reader *r, struct wf_buf *out, int n)
         char byte = (char)wf_read_u8(r, "macaddr");
 
         wf_buf_put(out, ":", i != 0);
-        put_hex(out, &byte, 1, lower);
+        put_hex(out, &byte, 1, WF_HEX_LOWER);
     }
 }
 

@@ -60,6 +60,22 @@ void wf_buf_printf(struct wf_buf *b, const char *fmt, ...) __attribute__((format
  * (quote, backslash, control characters as \u00xx), UTF-8 stays as it is. */
 void wf_buf_json(struct wf_buf *b, const char *s, size_t n);
 
+#define WF_HEX_LOWER "0123456789abcdef"
+#define WF_HEX_UPPER "0123456789ABCDEF"
+
+/* Two digits of @digits for each byte. Return: one past the last digit. */
+static inline unsigned char *wf_put_hex(unsigned char *p, const void *bytes, size_t n,
+                                        const char *digits)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char byte = ((const unsigned char *)bytes)[i];
+
+        *p++ = (unsigned char)digits[byte >> 4];
+        *p++ = (unsigned char)digits[byte & 15];
+    }
+    return p;
+}
+
 /* Whether the bytes are UTF-8 (Unicode, table 3-7). */
 bool wf_is_utf8(const char *s, size_t n);
 

@@ -124,7 +124,7 @@ enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *
     wf_buf_init(&e->key, limit);
     wf_buf_init(&e->value, limit);
     wf_buf_init(&e->json, limit);
-    wf_headers_init(&e->headers, conf->prefix, e->rules->context_headers);
+    wf_headers_init(&e->headers, conf->prefix, e->rules->context_headers, max_event);
     e->streams = wf_streams_new(framing == WF_FRAME_SINGLE_OBJECT);
     if (!wf_envelope_init(&e->envelope, conf->prefix, origin, e->rules->ts_ns) || !e->streams)
         rc = wf_encode_no_memory(err);

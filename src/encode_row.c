@@ -243,9 +243,10 @@ enum wf_rc wf_encode_delete(struct wf_encoder *e, const struct wf_change *c, str
 }
 
 /* Both keys as JSON, for the headers. */
-static enum wf_rc describe_keys(struct wf_encoder *e, const struct wf_plan *plan, size_t new_key,
+static enum wf_rc describe_keys(struct wf_encoder *e, const struct wf_change *c, size_t new_key,
                                 size_t old_key, struct wf_err *err)
 {
+    const struct wf_plan *plan = c->rel->plan;
     size_t frame = wf_frame_len(e);
     const unsigned char *new_at = e->key.data + new_key + frame, *old_at = e->key.data + old_key;
     const struct wf_avro_reader *key, *value;
@@ -259,6 +260,8 @@ static enum wf_rc describe_keys(struct wf_encoder *e, const struct wf_plan *plan
     if (rc == WF_OK)
         rc =
             wf_avro_to_json(key, old_at, e->key.len - old_key - frame, NULL, &e->headers.keys, err);
+    if (e->headers.keys.failed)
+        return wf_row_too_large(c->rel->schema, c->rel->name, err);
     wf_headers_set_keys(&e->headers);
     return rc;
 }
@@ -268,8 +271,7 @@ static enum wf_rc describe_keys(struct wf_encoder *e, const struct wf_plan *plan
 static enum wf_rc key_change_events(struct wf_encoder *e, const struct wf_change *c, size_t new_key,
                                     size_t old_key, struct wf_err *err)
 {
-    const struct wf_plan *plan = c->rel->plan;
-    enum wf_rc rc = describe_keys(e, plan, new_key, old_key, err);
+    enum wf_rc rc = describe_keys(e, c, new_key, old_key, err);
 
     if (rc == WF_OK)
         rc = delete_events(e, c, old_key, WF_KEY_HEADER_NEW, err);

@@ -173,17 +173,16 @@ static uint64_t due_us(const struct wf_group *g, enum wf_group_wish wish, bool b
             return 1;
         return g->since_us + (open ? g->limits.split_us : g->limits.interval_us);
     }
-    if (open || wf_delivery_read_lsn(g->env.delivery) <= g->last.lsn)
+    if (wf_delivery_read_lsn(g->env.delivery) <= g->last.lsn)
         return 0;
     return wish == WF_GROUP_GO_ON ? g->last_us + g->limits.idle_us : 1;
 }
 
 static enum wf_rc commit(struct wf_group *g, struct wf_sink *sink, struct wf_err *err)
 {
-    bool open = wf_delivery_open_txn(g->env.delivery);
     enum wf_rc rc;
 
-    if (open && g->limits.never_split)
+    if (g->limits.never_split && g->done.changes && g->events)
         return wf_err_set(err, WF_REJECT, "transaction_too_large",
                           "the transaction that commits at %s does not fit one transaction of the "
                           "sink; hint: raise sink.transaction_timeout, or sink.split: auto",

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define KEYS_MAX (8u << 20)
+#define KEYS_MAX (8u << 20) /* at least, since JSON takes more than Avro; a guess */
 
 /* A UUID of version 7 (RFC 9562, section 5.7): sorts by the start of the run. */
 static void make_run_id(char out[37])
@@ -35,10 +35,10 @@ static struct wf_header text_header(const char *name, const char *value)
     return (struct wf_header){name, (const unsigned char *)value, strlen(value)};
 }
 
-void wf_headers_init(struct wf_headers *h, const char *prefix, bool context)
+void wf_headers_init(struct wf_headers *h, const char *prefix, bool context, size_t max_event)
 {
     *h = (struct wf_headers){0};
-    wf_buf_init(&h->keys, KEYS_MAX);
+    wf_buf_init(&h->keys, max_event > KEYS_MAX ? max_event : KEYS_MAX);
     if (!context)
         return;
     make_run_id(h->run_id);

@@ -5,8 +5,6 @@
 #include "buf.h"
 #include "stream.h"
 
-#define WF_HEADERS_MAX 5 /* one about the key, four about the context */
-
 /* Which of a key change's two keys an event tells. */
 enum wf_key_header { WF_KEY_HEADER_NONE, WF_KEY_HEADER_NEW, WF_KEY_HEADER_OLD };
 
@@ -18,8 +16,9 @@ struct wf_headers {
     size_t key_split;
 };
 
-/* @context: whether events carry __debezium.context.*; @prefix outlives the headers. */
-void wf_headers_init(struct wf_headers *h, const char *prefix, bool context);
+/* @context: whether events carry __debezium.context.*; @prefix outlives the headers. Both keys of a
+ * change may take @max_event bytes. */
+void wf_headers_init(struct wf_headers *h, const char *prefix, bool context, size_t max_event);
 void wf_headers_deinit(struct wf_headers *h);
 
 /* The keys are in h->keys, the old one from h->key_split on: let the sets point at them. */

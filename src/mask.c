@@ -92,19 +92,15 @@ static WF_CONV(conv_truncate)
 
 static WF_CONV(conv_hash)
 {
-    static const char digits[] = "0123456789abcdef";
     const struct wf_mask *m = t->mask;
     unsigned char digest[EVP_MAX_MD_SIZE];
-    char text[2 * DIGEST_LEN];
+    unsigned char text[2 * DIGEST_LEN];
 
     if (EVP_DigestInit_ex(m->digest, NULL, NULL) != 1 ||
         EVP_DigestUpdate(m->digest, m->text, strlen(m->text)) != 1 ||
         EVP_DigestUpdate(m->digest, s, n) != 1 || EVP_DigestFinal_ex(m->digest, digest, NULL) != 1)
         return wf_conv_fail(why, WF_CONV_BAD);
-    for (size_t i = 0; i < DIGEST_LEN; i++) {
-        text[2 * i] = digits[digest[i] >> 4];
-        text[2 * i + 1] = digits[digest[i] & 15];
-    }
+    wf_put_hex(text, digest, DIGEST_LEN, WF_HEX_LOWER);
     return wf_put_bytes(p, text, sizeof(text));
 }
 
@@ -115,14 +111,17 @@ void wf_mask_apply(const struct wf_mask *m, struct wf_coltype *t)
                                        [WF_MASK_TRUNCATE] = conv_truncate};
 
     wf_type_free(t);
-    t->avro = (struct wf_avro_type){.base = "string"};
-    t->conv = convs[m->kind];
-    t->room = WF_LONG_ROOM;
-    t->room_per_byte = m->kind == WF_MASK_TRUNCATE;
+    *t = (struct wf_coltype){.conv = convs[m->kind],
+                             .room = WF_LONG_ROOM,
+                             .room_per_byte = m->kind == WF_MASK_TRUNCATE,
+                             .row = t->row,
+                             .zero = "",
+                             .toast = WF_TOAST_TEXT,
+                             .placeholder = t->placeholder,
+                             .avro = {.base = "string"},
+                             .mask = m};
     if (m->kind == WF_MASK_FIXED)
         t->room += (uint32_t)strlen(m->text);
     if (m->kind == WF_MASK_HASH)
         t->room += 2 * DIGEST_LEN;
-    t->zero = "";
-    t->mask = m;
 }

@@ -34,7 +34,8 @@ enum wf_rc wf_mask_new(const struct wf_source_conf *conf, const char *name, stru
                        struct wf_err *err);
 void wf_mask_free(struct wf_mask *m);
 
-/* Make @t a string that shows what @m leaves of PostgreSQL's text. @m outlives @t. */
+/* Make @t a string that shows what @m leaves of PostgreSQL's text; nothing else of the type stays,
+ * nor does wf_type_check_utf8(). @m outlives @t. */
 void wf_mask_apply(const struct wf_mask *m, struct wf_coltype *t);
 
 #endif

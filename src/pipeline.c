@@ -104,6 +104,7 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_group_wish wish_of(const struct wf_pipeline *p);
 static void end_trouble(struct wf_pipeline *p);
+static void set_paused(struct wf_pipeline *p, bool paused);
 
 /* One turn: source -> decoder -> transform -> encoder -> sink. What cannot go on yet stays where
  * it is and the next turn takes it up: nothing is skipped, nothing overtakes. */
@@ -363,7 +364,9 @@ static enum wf_group_wish wish_of(const struct wf_pipeline *p)
 {
     if (p->draining)
         return WF_GROUP_FINISH;
-    return p->urgent || p->options.until_lsn ? WF_GROUP_HURRY : WF_GROUP_GO_ON;
+    if (p->options.until_lsn && wf_delivery_read_lsn(p->delivery) >= p->options.until_lsn)
+        return WF_GROUP_HURRY;
+    return p->urgent ? WF_GROUP_HURRY : WF_GROUP_GO_ON;
 }
 
 static enum wf_rc commit_group(struct wf_pipeline *p, enum wf_group_wish wish, struct wf_err *err)
@@ -385,8 +388,12 @@ static enum wf_rc settle(struct wf_pipeline *p, struct wf_err *err)
 
     if (rc == WF_OK && p->group)
         rc = wf_source_settle(p->source, &kept, err);
+    if (rc == WF_AGAIN) {
+        set_paused(p, true); /* what the socket holds must not wake the loop meanwhile */
+        return WF_OK;
+    }
     if (rc != WF_OK)
-        return rc == WF_AGAIN ? WF_OK : rc;
+        return rc;
     if (p->group)
         wf_group_start(p->group, wf_source_start_point(p->source), wf_mono_us());
     p->settled = true;
@@ -534,10 +541,6 @@ static enum wf_rc follow_lock(struct wf_pipeline *p, struct wf_err *err)
         rc = open_sink(p, err);
     else if (p->sink && state == WF_SOURCE_STANDBY)
         close_sink(p);
-    if (rc == WF_OK && p->sink && !p->settled)
-        rc = settle(p, err);
-    if (p->sink && !p->settled) /* what the socket holds must not wake the loop meanwhile */
-        set_paused(p, true);
     return rc;
 }
 
@@ -565,8 +568,10 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
         close_sink(p); /* with the slot goes the right to publish: the next one begins anew */
     if (retry_due)
         rc = follow_lock(p, err);
-    if (rc == WF_OK && p->sink && p->stage != EMPTY) /* its answer may be what a change waits for */
+    if (rc == WF_OK && p->sink && (p->stage != EMPTY || !p->settled)) /* it may be waited for */
         rc = p->sink_ops->poll(p->sink, err);
+    if (rc == WF_OK && p->sink && !p->settled && retry_due)
+        rc = settle(p, err);
     if (rc == WF_OK && p->group && p->settled && retry_due)
         rc = commit_group(p, wish_of(p), err);
     if (rc == WF_OK && reading && retry_due && (p->settled || !p->sink))

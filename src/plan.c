@@ -188,8 +188,11 @@ static bool select_col(struct wf_plan_col *pc, struct compiler *k)
     snprintf(name, sizeof(name), "%s.%s.%s", k->rel->schema, k->rel->name, pc->name);
     if (wf_mask_new(k->source, name, &pc->mask, &err) != WF_OK)
         return false;
-    if (pc->mask)
-        wf_mask_apply(pc->mask, &pc->type);
+    if (!pc->mask)
+        return true;
+    wf_mask_apply(pc->mask, &pc->type);
+    if (k->modes.raw_text && pc->mask->kind == WF_MASK_TRUNCATE) /* the others show none of it */
+        wf_type_check_utf8(&pc->type);
     return true;
 }
 

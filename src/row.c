@@ -10,8 +10,10 @@
 #define OID_INT4 23
 #define OID_UUID 2950
 
-/* How to find the row: by its key, as far as that is a number or a UUID; other keys may be
- * somebody's name and stay out of logs. */
+#define ROW_NAME_MAX 1024 /* of what names a row in a message */
+
+/* How to find the row: by its key, as far as that is a number or a UUID and not masked; other keys
+ * may be somebody's name and stay out of logs. */
 static void put_row_name(struct wf_buf *out, const struct wf_change *c)
 {
     const struct wf_plan *plan = c->rel->plan;
@@ -24,7 +26,7 @@ static void put_row_name(struct wf_buf *out, const struct wf_change *c)
         uint32_t oid = c->rel->cols[plan->key[k]].type_oid;
         bool shown = oid == OID_INT2 || oid == OID_INT4 || oid == OID_INT8 || oid == OID_UUID;
 
-        if (col->kind == WF_COL_TEXT && shown)
+        if (col->kind == WF_COL_TEXT && shown && !pc->mask)
             wf_buf_printf(out, ", %s = %.*s", pc->name, (int)(col->len < 40 ? col->len : 40),
                           col->data);
     }
@@ -66,32 +68,44 @@ static enum wf_rc relabel(const struct wf_change *c, struct wf_plan_col *pc)
     return WF_AGAIN;
 }
 
-/* A value that cannot be written: stop, or null with a warning when the user chose that. */
-static enum wf_rc reject_value(const struct wf_change *c, const struct wf_plan *plan, uint16_t col,
-                               enum wf_conv_why why, struct wf_buf *out, struct wf_err *err)
+/* A value is given up for null: said once for a column. @what: the sentence up to "written as". */
+static void put_lost(const struct wf_change *c, struct wf_plan_col *pc, const char *what,
+                     struct wf_buf *out)
 {
-    struct wf_plan_col *pc = &((struct wf_plan *)c->rel->plan)->cols[col];
+    struct wf_buf name;
+
+    if (!pc->warned) {
+        wf_buf_init(&name, ROW_NAME_MAX);
+        put_row_name(&name, c);
+        wf_log(WF_LOG_WARN, "value_lost", NULL,
+               "column %s.%s.%s (%s): %s written as null, and so are later ones", c->rel->schema,
+               c->rel->name, pc->name, name.data ? (char *)name.data : "", what);
+        wf_buf_deinit(&name);
+    }
+    pc->warned = true;
+    wf_buf_byte(out, pc->null_branch);
+}
+
+/* A value that cannot be written: stop, or null with a warning when the user chose that. */
+static enum wf_rc reject_value(const struct wf_change *c, uint16_t col, enum wf_conv_why why,
+                               struct wf_buf *out, struct wf_err *err)
+{
+    struct wf_plan *plan = c->rel->plan;
+    struct wf_plan_col *pc = &plan->cols[col];
     struct wf_buf name;
 
     if (why == WF_CONV_LABEL)
         return relabel(c, pc);
-    wf_buf_init(&name, 1024);
-    put_row_name(&name, c);
-    if (!plan->failed_to_null || !pc->nullable || why == WF_CONV_BAD) {
-        wf_err_set(err, WF_REJECT, why_codes[why], "column %s.%s.%s (%s): %s", c->rel->schema,
-                   c->rel->name, pc->name, name.data ? (char *)name.data : "", why_texts[why]);
-        wf_buf_deinit(&name);
-        return WF_REJECT;
+    if (plan->failed_to_null && pc->nullable && why != WF_CONV_BAD) {
+        put_lost(c, pc, "a value that its Avro type cannot hold is", out);
+        return WF_OK;
     }
-    if (!pc->warned)
-        wf_log(WF_LOG_WARN, "value_lost", NULL,
-               "column %s.%s.%s (%s): a value that its Avro type cannot hold is written as null, "
-               "and so are later ones",
-               c->rel->schema, c->rel->name, pc->name, name.data ? (char *)name.data : "");
+    wf_buf_init(&name, ROW_NAME_MAX);
+    put_row_name(&name, c);
+    wf_err_set(err, WF_REJECT, why_codes[why], "column %s.%s.%s (%s): %s", c->rel->schema,
+               c->rel->name, pc->name, name.data ? (char *)name.data : "", why_texts[why]);
     wf_buf_deinit(&name);
-    pc->warned = true;
-    wf_buf_byte(out, pc->null_branch);
-    return WF_OK;
+    return WF_REJECT;
 }
 
 enum wf_rc wf_row_too_large(const char *schema, const char *table, struct wf_err *err)
@@ -107,6 +121,15 @@ static enum wf_rc check_room(const struct wf_change *c, const struct wf_buf *out
     return out->failed ? wf_row_too_large(c->rel->schema, c->rel->name, err) : WF_OK;
 }
 
+/* Under identity FULL both rows of an event may lack a column: it is listed once. */
+static void mark_unsent(struct wf_plan *plan, uint16_t col)
+{
+    for (uint16_t i = 0; i < plan->nunsent; i++)
+        if (plan->unsent[i] == col)
+            return;
+    plan->unsent[plan->nunsent++] = col;
+}
+
 /* A value that was there but did not come with the change: the placeholder, a mark, or a stop. */
 static enum wf_rc put_unsent(const struct wf_change *c, uint16_t col, struct wf_buf *out,
                              struct wf_err *err)
@@ -120,16 +143,10 @@ static enum wf_rc put_unsent(const struct wf_change *c, uint16_t col, struct wf_
             wf_buf_byte(out, pc->value_branch);
         wf_buf_put(out, pc->toast.data, pc->toast.len);
     } else if (plan->mark_unsent && pc->nullable) {
-        plan->unsent[plan->nunsent++] = col;
+        mark_unsent(plan, col);
         wf_buf_byte(out, pc->null_branch);
     } else if (placeholder && plan->failed_to_null && pc->nullable) {
-        if (!pc->warned)
-            wf_log(WF_LOG_WARN, "value_lost", NULL,
-                   "column %s.%s.%s: an unchanged TOASTed value, whose type has no placeholder, is "
-                   "written as null, and so are later ones",
-                   c->rel->schema, c->rel->name, pc->name);
-        pc->warned = true;
-        wf_buf_byte(out, pc->null_branch);
+        put_lost(c, pc, "an unchanged TOASTed value, whose type has no placeholder, is", out);
     } else {
         return wf_err_set(err, WF_REJECT, "toast_unsent",
                           "column %s.%s.%s: the server did not send the unchanged TOASTed value%s; "
@@ -160,12 +177,7 @@ static enum wf_rc put_unsure(const struct wf_change *c, const struct wf_plan *pl
                           "wal2json 2.6 or later, source.decoder: pgoutput, or "
                           "format.event_converting_failure_handling_mode: warn",
                           c->rel->schema, c->rel->name, pc->name);
-    if (!pc->warned)
-        wf_log(WF_LOG_WARN, "value_lost", NULL,
-               "column %s.%s.%s: NaN and infinity, if there are any, are written as null",
-               c->rel->schema, c->rel->name, pc->name);
-    pc->warned = true;
-    wf_buf_byte(out, pc->null_branch);
+    put_lost(c, pc, "a null that may stand for NaN or infinity is", out);
     return check_room(c, out, err);
 }
 
@@ -183,7 +195,7 @@ put_text(const struct wf_change *c, const struct wf_plan *plan, const struct wf_
     *p = pc->value_branch; /* overwritten when there is no branch */
     p = pc->type.conv(&pc->type, col->data, col->len, p + pc->nullable, &why);
     if (__builtin_expect(!p, 0))
-        return reject_value(c, plan, (uint16_t)(pc - plan->cols), why, out, err);
+        return reject_value(c, (uint16_t)(pc - plan->cols), why, out, err);
     out->len = (size_t)(p - out->data);
     return WF_OK;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "grow.h"
 #include "log.h"
 
 #define FILE_NAME "schemas"
@@ -53,26 +54,16 @@ static enum wf_rc no_memory(struct wf_err *err)
 
 static bool sum_of(const void *data, size_t len, char out[SUM_LEN + 1])
 {
-    static const char digits[] = "0123456789abcdef";
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned n = 0;
 
     if (EVP_Digest(data, len, md, &n, EVP_sha256(), NULL) != 1 || n != SUM_LEN / 2)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[md[i] >> 4];
-        out[2 * i + 1] = digits[md[i] & 15];
-    }
-    out[SUM_LEN] = '\0';
+    *wf_put_hex((unsigned char *)out, md, n, WF_HEX_LOWER) = '\0';
     return true;
 }
 
 /* ---- what is remembered ---- */
-
-static void *grow(void *array, size_t n, size_t size)
-{
-    return n & (n - 1) ? array : realloc(array, size * (n ? 2 * n : 1));
-}
 
 static void drop_entry(struct wf_schema_ids *s, size_t i)
 {
@@ -110,7 +101,7 @@ static bool add_entry(struct wf_schema_ids *s, const char *subject, const char *
 
     if (s->nentries >= IDS_MAX)
         make_room(s);
-    entries = grow(s->entries, s->nentries, sizeof(*entries));
+    entries = wf_grow(s->entries, s->nentries, sizeof(*entries));
     if (!entries)
         return false;
     s->entries = entries;
@@ -136,7 +127,7 @@ static bool set_text(struct wf_schema_ids *s, const char *subject, const char *t
         return true;
     while (s->ntexts && (s->text_bytes + len > TEXTS_MAX || s->ntexts >= IDS_MAX))
         drop_text(s, 0);
-    texts = grow(s->texts, s->ntexts, sizeof(*texts));
+    texts = wf_grow(s->texts, s->ntexts, sizeof(*texts));
     if (!texts)
         return false;
     s->texts = texts;
@@ -355,7 +346,9 @@ static enum wf_rc write_file(struct wf_schema_ids *s, struct wf_err *err)
         return wf_err_sys(err, WF_RETRY, "cannot create %s/" FILE_NAME ".new", s->dir);
     while (done < b->len && (n = write(fd, b->data + done, b->len - done)) > 0)
         done += (size_t)n;
-    if (n < 0 || fsync(fd) < 0) {
+    if (n >= 0 && done < b->len)
+        errno = ENOSPC;
+    if (done < b->len || fsync(fd) < 0) {
         wf_err_sys(err, WF_RETRY, "cannot write %s/" FILE_NAME ".new", s->dir);
         close(fd);
         return WF_RETRY;

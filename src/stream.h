@@ -22,6 +22,8 @@ struct wf_stream {
     void *sink_data;                             /* the sink's own, released by the sink */
 };
 
+#define WF_HEADERS_MAX 5 /* of one event: one about the key, four about the context */
+
 /* A record header; @name is NUL-terminated. */
 struct wf_header {
     const char *name;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "avro_fingerprint.h"
+#include "grow.h"
 
 struct slot {
     struct wf_stream stream; /* first: a stream is its slot */
@@ -66,12 +67,6 @@ static enum wf_rc no_memory(struct wf_err *err)
     return wf_err_set(err, WF_FATAL, "memory", "out of memory");
 }
 
-/* Room for one more entry in an array that grows at powers of two. */
-static void *grow(void *array, uint32_t n, size_t size)
-{
-    return n & (n - 1) ? array : realloc(array, size * (n ? 2 * (size_t)n : 1));
-}
-
 enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char *schema,
                             const char *table, bool shared, struct wf_err *err)
 {
@@ -92,7 +87,7 @@ enum wf_rc wf_streams_claim(struct wf_streams *s, const char *topic, const char 
                           "record_name or topic_record_name",
                           c->schema, c->table, schema, table, topic);
     }
-    claims = grow(s->claims, s->nclaims, sizeof(*claims));
+    claims = wf_grow(s->claims, s->nclaims, sizeof(*claims));
     if (!claims)
         return no_memory(err);
     s->claims = claims;
@@ -154,7 +149,7 @@ enum wf_rc wf_streams_get(struct wf_streams *s, struct wf_stream **out, const ch
             return WF_OK;
         }
     }
-    slots = grow(s->slots, s->nslots, sizeof(*slots));
+    slots = wf_grow(s->slots, s->nslots, sizeof(*slots));
     if (!slots)
         return no_memory(err);
     s->slots = slots;

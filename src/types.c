@@ -379,8 +379,9 @@ static bool put_toast_bytea(const struct wf_coltype *t, struct wf_buf *out)
 
     wf_buf_init(&text, 16 + n * 2);
     wf_buf_str(&text, "\\x");
-    for (size_t i = 0; i < n; i++)
-        wf_buf_printf(&text, "%02x", (unsigned char)t->placeholder[i]);
+    if (n && wf_buf_reserve(&text, 2 * n))
+        text.len =
+            (size_t)(wf_put_hex(text.data + text.len, t->placeholder, n, WF_HEX_LOWER) - text.data);
     ok = !text.failed && wf_type_put(t, (const char *)text.data, text.len, out, &why);
     wf_buf_deinit(&text);
     return ok;

@@ -91,12 +91,11 @@ static inline unsigned byte_at(const struct source *b, size_t i)
 
 static unsigned char *put_hex(unsigned char *p, const struct source *b)
 {
-    static const char hex[] = "0123456789abcdef";
-
     p = wf_put_long(p, (int64_t)b->len * 2);
     for (size_t i = 0; i < b->len; i++) {
-        *p++ = (unsigned char)hex[byte_at(b, i) >> 4];
-        *p++ = (unsigned char)hex[byte_at(b, i) & 15];
+        unsigned char byte = (unsigned char)byte_at(b, i);
+
+        p = wf_put_hex(p, &byte, 1, WF_HEX_LOWER);
     }
     return p;
 }

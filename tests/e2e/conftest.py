@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fastavro.read
 import pytest
 from harness import Ferry, drop_slots
 
@@ -14,12 +15,20 @@ from services.runtime import running
 
 _shared: dict[int, Postgres] = {}
 
+
 @pytest.fixture
 def run_dir(request: pytest.FixtureRequest) -> Path:
     """A directory of the test's own that every user may enter."""
     path = default_run_dir() / re.sub(r"\W+", "-", request.node.name)[:40].strip("-")
     path.mkdir(exist_ok=True)
     return path
+
+
+@pytest.fixture
+def numbers_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dates and times stay numbers: Python's calendar has neither 24:00 nor infinity."""
+    for logical in list(fastavro.read.LOGICAL_READERS):
+        monkeypatch.delitem(fastavro.read.LOGICAL_READERS, logical)
 
 
 @pytest.fixture(scope="session")

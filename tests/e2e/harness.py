@@ -38,6 +38,12 @@ def lsn(text: str | None) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
+def unique_dir(parent: Path, prefix: str) -> Path:
+    directory = parent / unique(prefix)
+    directory.mkdir()
+    return directory
+
+
 class Ferry(Process):
     """One pipeline: its YAML, its state directory, the daemon.
 
@@ -86,6 +92,14 @@ class Ferry(Process):
         self.yaml.write_text(yaml.safe_dump(self.config, sort_keys=False))
         self.yaml.chmod(0o600)
         self.argv = [str(walferry()), "run", *self.args, str(self.yaml)]
+
+    def twin(self) -> "Ferry":
+        """The same pipeline on "another machine": one configuration, a state directory of its own."""
+        other = Ferry(unique_dir(self.dir, "twin"), self.pg, self.database, name=self.pipeline)
+        state = other.config["state"]
+        other.config = {**self.config, "state": state}
+        other.write()
+        return other
 
     def run_verb(self, *argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Runs another verb of the program to its end."""
@@ -164,6 +178,41 @@ class Ferry(Process):
     def topic(self, table: str, schema: str = "public") -> str:
         """The topic of a table."""
         return f"{self.pipeline}.{schema}.{table}"
+
+
+def both(
+    run_dir: Path, pg: Postgres, db: str, kinds: tuple[dict[str, Any], dict[str, Any]],
+    source: Mapping[str, Any] | None = None, **format: Any,
+) -> tuple[Ferry, Ferry]:  # fmt: skip
+    """Two pipelines that read the same from now on; `kinds` is what each has in its `source`.
+
+    One topic prefix; one publication, which names leaves of partitions.
+    """
+    pg.sql("create publication leaves for all tables", dbname=db)
+    modes = {"prefix": "x", "event_converting_failure_handling_mode": "warn", **format}
+    first, second = (
+        Ferry(run_dir, pg, db, source={**kind, "publication": "leaves", **(source or {})}, format=modes).streaming()
+        for kind in kinds
+    )
+    return first, second
+
+
+def comparable(ferry: Ferry) -> dict[str, list[dict[str, Any]]]:
+    """Ends it; its events by topic, without what tells one pipeline from another."""
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    found: dict[str, list[dict[str, Any]]] = {path.parent.name: [] for path in ferry.files()}
+    for name, records in found.items():
+        for record in ferry.records(name):
+            source = record.get("source", {})
+            if "sequence" in source:  # a pipeline does not know what came before its start
+                source["sequence"] = source["sequence"].split(",")[-1]
+            for key in ("ts_ms", "ts_us", "ts_ns"):
+                record.pop(key, None)
+                if name.endswith(".message"):  # outside transactions the source's time is our own clock
+                    source.pop(key, None)
+            records.append(record)
+    return found
 
 
 def kafka_ferry(

@@ -7,55 +7,19 @@ import random
 import struct
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-import fastavro.read
 import pytest
 from golden.goldens import run_captured
-from harness import Ferry, database
+from harness import Ferry, both, comparable, database
 
-from services import Postgres
-
+pytestmark = pytest.mark.usefixtures("numbers_as_they_are")
+KINDS = ({"binary": False}, {"binary": True})
 UNREADABLE = ("public.t_other.rc",)  # regclass: a number in binary form, a name in the text
-
-
-@pytest.fixture(autouse=True)
-def numbers_as_they_are(monkeypatch) -> None:
-    """Python's calendar has neither 24:00 nor infinity."""
-    for logical in list(fastavro.read.LOGICAL_READERS):
-        monkeypatch.delitem(fastavro.read.LOGICAL_READERS, logical)
-
-
-def both(run_dir, pg: Postgres, db: str, source: dict[str, Any] | None = None, **format: Any) -> tuple[Ferry, Ferry]:
-    """Two pipelines of one topic prefix, one publication."""
-    pg.sql("create publication one for all tables", dbname=db)
-    modes = {"prefix": "x", "event_converting_failure_handling_mode": "warn", **format}
-    made = [
-        Ferry(run_dir, pg, db, source={"binary": binary, "publication": "one", **(source or {})}, format=modes).streaming()
-        for binary in (False, True)
-    ]
-    return made[0], made[1]
-
-
-def events(ferry: Ferry) -> dict[str, list[dict[str, Any]]]:
-    ferry.caught_up()
-    assert ferry.stop() == 0
-    found: dict[str, list[dict[str, Any]]] = {path.parent.name: [] for path in ferry.files()}
-    for name, records in found.items():
-        for record in ferry.records(name):
-            if "sequence" in record.get("source", {}):  # a pipeline does not know what came before its start
-                record["source"]["sequence"] = record["source"]["sequence"].split(",")[-1]
-            for key in ("ts_ms", "ts_us", "ts_ns"):
-                record.pop(key, None)
-                if name.endswith(".message"):
-                    record["source"].pop(key, None)
-            records.append(record)
-    return found
 
 
 def assert_equal(binary: Ferry, text: Ferry) -> int:
     """Every event of every topic; returns how many there were."""
-    got, wanted = events(binary), events(text)
+    got, wanted = comparable(binary), comparable(text)
     assert got.keys() == wanted.keys()
     wrong = [
         f"{topic}.{name}: {(ours[part] or {}).get(name)!r}, not {value!r}"
@@ -83,7 +47,7 @@ def test_the_captured_sql_gives_the_same_events(postgres, run_dir, profile):
 
     run("01-schema")
     # A scale that fastavro refuses; types whose text only the server can tell.
-    text, binary = both(run_dir, postgres, db, {"exclude_columns": ["public.t_num.n3_5", *UNREADABLE]}, profile=profile)
+    text, binary = both(run_dir, postgres, db, KINDS, {"exclude_columns": ["public.t_num.n3_5", *UNREADABLE]}, profile=profile)
     run("02-rows", b=100)
     run("03-stream")
     assert assert_equal(binary, text) > 100
@@ -297,7 +261,7 @@ def test_random_values_of_every_type_give_the_same_events(postgres, run_dir, see
     db = database(postgres, "create domain mytext as text; " + SETUP)
     columns = ", ".join(f"c{i} {name}, a{i} {name}[]" for i, name in enumerate(TYPES))
     postgres.sql(f"create table every (id serial primary key, {columns})", dbname=db)
-    text, binary = both(run_dir, postgres, db, profile="native", array_handling_mode="string", include_unknown_datatypes="on")
+    text, binary = both(run_dir, postgres, db, KINDS, profile="native", array_handling_mode="string", include_unknown_datatypes="on")
     for _ in range(10):
         rows = ", ".join(
             "(" + ", ".join(f"{sql_value(rng, name)}, {sql_array(rng, name)}" for name in TYPES) + ")" for _ in range(40)
@@ -324,13 +288,13 @@ FALLBACKS = {
 def test_it_goes_back_to_text_by_itself(postgres, run_dir, name):
     kind, value = FALLBACKS[name]
     db = database(postgres, f"create type mine as range (subtype = text); create table t (id int primary key, v {kind})")
-    text, binary = both(run_dir, postgres, db, include_unknown_datatypes="on", interval_handling_mode="string")
+    text, binary = both(run_dir, postgres, db, KINDS, include_unknown_datatypes="on", interval_handling_mode="string")
     postgres.sql("insert into t values (1, null)", dbname=db)
     binary.caught_up()
     assert "code=binary_off" not in binary.log_text()
     postgres.sql(f"insert into t values (2, {value}); insert into t values (3, null)", dbname=db)
     binary.wait_log("code=binary_off", 20)
-    got, wanted = events(binary), events(text)
+    got, wanted = comparable(binary), comparable(text)
     distinct = {record["after"]["id"]: record["after"] for record in got["x.public.t"]}
     assert distinct == {record["after"]["id"]: record["after"] for record in wanted["x.public.t"]}
     assert binary.log_text().count("code=binary_off") == 1
@@ -343,7 +307,7 @@ def test_enums_and_composites_need_no_fallback(postgres, run_dir):
         "create type mood as enum ('so so', 'ok'); create type addr as (street text, moods mood[]);"
         "create domain home as addr; create table t (id int primary key, m mood, a addr, h home, l addr[])",
     )
-    text, binary = both(run_dir, postgres, db, include_unknown_datatypes="on")
+    text, binary = both(run_dir, postgres, db, KINDS, include_unknown_datatypes="on")
     postgres.sql(
         "insert into t values (1, 'ok', row('a \"b\"', '{so so,ok}'), row(null, '{}'), array[row('x', null)::addr, null])",
         dbname=db,
@@ -355,7 +319,7 @@ def test_enums_and_composites_need_no_fallback(postgres, run_dir):
 def test_a_server_before_14_sends_text(postgres_of, run_dir):
     pg = postgres_of(13)
     db = database(pg, "create table t (id int primary key, v numeric)")
-    text, binary = both(run_dir, pg, db)
+    text, binary = both(run_dir, pg, db, KINDS)
     pg.sql("insert into t values (1, 1.5)", dbname=db)
     assert assert_equal(binary, text) == 1
     assert "binary 'true'" not in pg.log_text()

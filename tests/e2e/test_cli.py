@@ -171,6 +171,28 @@ def test_a_dry_run_prints_and_changes_nothing(postgres, run_dir):
     assert [r["after"]["id"] for r in ferry.records()] == [1], "the daemon still delivers what the dry run showed"
 
 
+@pytest.mark.parametrize("profile, op", [("native", "op"), ("row", "__op")])
+def test_a_dry_run_shows_the_profile_that_is_configured(postgres, run_dir, profile, op):
+    db = database(postgres, TABLE)
+    ferry = Ferry(run_dir, postgres, db, format={"profile": profile}).streaming()
+    ferry.stop()
+    dry = Process("dry", [walferry(), "run", "--dry-run", ferry.yaml], run_dir)
+    dry.start()
+    active = f"select 1 from pg_replication_slots where temporary and active and database = '{db}'"
+    wait_until(lambda: postgres.sql(active), 20, "the dry run to read")
+    postgres.sql("insert into t values (1, 'shown'); delete from t", dbname=db)
+    wait_until(lambda: len(json_lines(dry.log_text())) >= 2, 20, f"the events{dry.tail()}")
+    assert dry.stop() == 0
+    created, gone, *more = json_lines(dry.log_text())
+    row = created["value"] if profile == "row" else created["value"]["after"]
+    assert (row["id"], row["v"], created["value"][op]) == (1, "shown", "c")
+    assert ("source" in created["value"]) == ("unavailable" in created["value"]) == (profile == "native")
+    if profile == "row":
+        assert gone["value"] is None and not more, "a delete is a tombstone"
+    else:
+        assert gone["value"]["op"] == "d" and gone["value"]["before"]["id"] == 1
+
+
 def test_a_dry_run_without_a_publication_is_refused_and_makes_none(postgres, run_dir):
     db = database(postgres, TABLE)
     ferry = Ferry(run_dir, postgres, db)

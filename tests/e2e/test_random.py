@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import fastavro
-import fastavro.read
 import pgvalues
 import psycopg2.extensions
 import pytest
@@ -26,6 +25,7 @@ from pgvalues import array, same
 
 from services import MAJORS, Postgres
 
+pytestmark = pytest.mark.usefixtures("numbers_as_they_are")
 CHUNK = 10_000  # rows in memory, and of a transaction
 
 
@@ -423,13 +423,6 @@ def compare(pg: Postgres, run_dir: Path, rows: int, capsys: pytest.CaptureFixtur
         )
     assert tally.rows == rows * len(TABLES) * len(PROFILES)
     assert not tally.wrong, f"seed {seed}: {len(tally.wrong)} wrong, as\n" + "\n".join(tally.wrong[:20])
-
-
-@pytest.fixture(autouse=True)
-def plain_numbers(monkeypatch):
-    """fastavro without logical types: Python's own calendar ends with the year 9999."""
-    for logical in list(fastavro.read.LOGICAL_READERS):
-        monkeypatch.delitem(fastavro.read.LOGICAL_READERS, logical)
 
 
 @pytest.mark.timeout(120)

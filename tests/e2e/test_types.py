@@ -210,3 +210,17 @@ def test_a_value_no_avro_type_holds_stops_the_pipeline_by_name(postgres, run_dir
     assert "nothing is skipped" in ferry.log_text()
     ferry.kill9()
     assert ferry.confirmed() <= ferry.checkpoint()[0]
+
+
+def test_a_type_carried_as_text_is_announced_once(postgres, run_dir):
+    db = database(postgres, "create type mine as range (subtype = text); create type other as range (subtype = text);"
+                            "create table a (id int primary key, v mine); create table b (id int primary key, v mine, w other)")  # fmt: skip
+    ferry = Ferry(run_dir, postgres, db, format={"include_unknown_datatypes": "on"}).streaming()
+    postgres.sql("insert into a values (1, '[a,b)'); insert into b values (1, '[a,b)', '[c,d)')", dbname=db)
+    postgres.sql("alter table a add x int; insert into a values (2)", dbname=db)
+    ferry.caught_up()
+    assert ferry.stop() == 0
+    told = [line for line in ferry.log_text().splitlines() if "code=type_as_text" in line]
+    assert len(told) == 2, told
+    assert "type mine " in told[0] and "public.a.v" in told[0] and "type other " in told[1] and "public.b.w" in told[1]
+    assert [r["after"]["v"] for r in ferry.records()] == ["[a,b)", None, "[a,b)"]

@@ -11,68 +11,34 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import fastavro.read
 import psycopg2
 import pytest
 from golden.goldens import run_captured
-from harness import Ferry, database
+from harness import Ferry, both, comparable, database
 
 from services import Postgres, debian_wal2json, wait_until
 
 MAJOR = debian_wal2json()
-pytestmark = pytest.mark.skipif(MAJOR is None, reason="no Debian server with wal2json here: apt has no package")
-UNSURE = {"event_converting_failure_handling_mode": "warn"}  # nulls of float and numeric: see below
+pytestmark = [
+    pytest.mark.skipif(MAJOR is None, reason="no Debian server with wal2json here: apt has no package"),
+    pytest.mark.usefixtures("numbers_as_they_are"),
+]
+KINDS = ({"decoder": "pgoutput"}, {"decoder": "wal2json"})
 
 
 # What the plugin cannot say, docs/decoders.md, as differences of events name it.
 BY_NATURE = (
     r"x\.public\.t_num after\.(f4|f8|n\w*): None, not (nan|-?inf)$",  # before 2.6
     r"x\.public\.t_ident (after|before)\.g: ",  # a generated column
-    r"x\.message source\.ts_[mun]s: ",  # outside transactions it is our own clock
     r"x\.message message\.content: b'', not b'\\x00\\xff\\x01'$",  # cut at the NUL
     r"source\.origin(_lsn)?: None, not ",
 )
-
-
-@pytest.fixture(autouse=True)
-def numbers_as_they_are(monkeypatch) -> None:
-    """Python's calendar has neither 24:00 nor infinity."""
-    for logical in list(fastavro.read.LOGICAL_READERS):
-        monkeypatch.delitem(fastavro.read.LOGICAL_READERS, logical)
 
 
 @pytest.fixture(scope="module")
 def debian() -> Iterator[Postgres]:
     with Postgres(MAJOR, debian=True) as server:
         yield server
-
-
-def both(run_dir, pg: Postgres, db: str, source: dict[str, Any] | None = None, **format: Any) -> tuple[Ferry, Ferry]:
-    """Two pipelines of one topic prefix that read everything from now on, leaves of partitions by their names."""
-    pg.sql("create publication leaves for all tables", dbname=db)
-    made = []
-    for decoder in ("pgoutput", "wal2json"):
-        ferry = Ferry(
-            run_dir, pg, db, source={"decoder": decoder, "publication": "leaves", **(source or {})},
-            format={"prefix": "x", **UNSURE, **format},
-        )  # fmt: skip
-        made.append(ferry.streaming())
-    return made[0], made[1]
-
-
-def events(ferry: Ferry) -> dict[str, list[dict[str, Any]]]:
-    """By topic, without what tells one pipeline from the other."""
-    ferry.caught_up()
-    assert ferry.stop() == 0
-    found: dict[str, list[dict[str, Any]]] = {path.parent.name: [] for path in ferry.files()}
-    for name, records in found.items():
-        for record in ferry.records(name):
-            for key in ("ts_ms", "ts_us", "ts_ns"):
-                record.pop(key, None)
-            if source := record.get("source"):  # the first word is unknown, or of a transaction without rows
-                source["sequence"] = source["sequence"].split(",")[-1]
-            records.append(record)
-    return found
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -97,10 +63,10 @@ def differences(got: dict[str, list[Any]], wanted: dict[str, list[Any]]) -> list
 
 def compare(run_dir, pg: Postgres, db: str, *statements: str, **format: Any) -> dict[str, list[dict[str, Any]]]:
     """Runs the statements, each a transaction; returns wal2json's events, which are pgoutput's."""
-    plain, json = both(run_dir, pg, db, **format)
+    plain, json = both(run_dir, pg, db, KINDS, **format)
     for statement in statements:
         pg.sql(statement, dbname=db)
-    wanted, got = events(plain), events(json)
+    wanted, got = comparable(plain), comparable(json)
     wrong = differences(got, wanted)
     assert not wrong, "\n".join(wrong)
     return got
@@ -114,10 +80,10 @@ def test_the_captured_sql_gives_the_events_of_pgoutput(debian, run_dir):
 
     run("01-schema")
     run("02-rows", b=0)
-    plain, json = both(run_dir, debian, db, {"exclude_columns": ["public.t_num.n3_5"]})
+    plain, json = both(run_dir, debian, db, KINDS, {"exclude_columns": ["public.t_num.n3_5"]})
     run("02-rows", b=100)
     run("03-stream")
-    wanted, got = events(plain), events(json)
+    wanted, got = comparable(plain), comparable(json)
     for topic in got:  # a truncated root is named beside its leaves
         if topic == "x.truncate":
             got[topic] = [record for record in got[topic] if record["source"]["table"] != "part"]

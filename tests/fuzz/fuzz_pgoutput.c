@@ -26,22 +26,15 @@ static int feed(struct wf_decoder *d, const unsigned char *data, size_t len)
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
+    const unsigned char *msg;
     struct wf_decoder *d;
+    size_t len;
 
     if (wf_decoder_pgoutput.open(&d, NULL) != WF_OK)
         return 0;
-    while (size >= 2) {
-        size_t len = (size_t)data[0] << 8 | data[1];
-
-        data += 2;
-        size -= 2;
-        if (len > size)
-            len = size;
-        if (!len || !feed(d, data, len))
+    while (next_message(&data, &size, &msg, &len))
+        if (!len || !feed(d, msg, len))
             wf_decoder_pgoutput.reset(d, 0);
-        data += len;
-        size -= len;
-    }
     wf_decoder_pgoutput.close(d);
     return 0;
 }

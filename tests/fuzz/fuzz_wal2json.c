@@ -62,25 +62,18 @@ static int feed(struct wf_decoder *d, const unsigned char *data, size_t len, uns
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     unsigned char how = size ? *data : 0;
+    const unsigned char *msg;
     struct wf_decoder *d;
+    size_t len;
 
     data += size > 0;
     size -= size > 0;
     if (wf_decoder_wal2json.open(&d, NULL) != WF_OK)
         return 0;
     wf_decoder_wal2json.started(d, how >> 7);
-    while (size >= 2) {
-        size_t len = (size_t)data[0] << 8 | data[1];
-
-        data += 2;
-        size -= 2;
-        if (len > size)
-            len = size;
-        if (!len || !feed(d, data, len, how))
+    while (next_message(&data, &size, &msg, &len))
+        if (!len || !feed(d, msg, len, how))
             wf_decoder_wal2json.reset(d, 0);
-        data += len;
-        size -= len;
-    }
     wf_decoder_wal2json.close(d);
     return 0;
 }

@@ -9,6 +9,23 @@
 
 static volatile unsigned char seen;
 
+/* The next message of an input: two bytes of length, then so many, or as many as there are.
+ * Return: false at the end. */
+static bool next_message(const unsigned char **data, size_t *size, const unsigned char **msg,
+                         size_t *len)
+{
+    if (*size < 2)
+        return false;
+    *len = (size_t)(*data)[0] << 8 | (*data)[1];
+    *size -= 2;
+    if (*len > *size)
+        *len = *size;
+    *msg = *data + 2;
+    *data = *msg + *len;
+    *size -= *len;
+    return true;
+}
+
 static void touch(const void *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)

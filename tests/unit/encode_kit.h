@@ -66,20 +66,31 @@ static inline int32_t kit_typmod(int32_t typmod)
 static const char kit_unchanged[] = "unchanged";
 #define UNCHANGED kit_unchanged
 
-static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_t max_event)
+/* As k->conf and k->source say; everything else starts afresh. @raw_text: the database is
+ * SQL_ASCII. */
+static inline void kit_start(struct kit *k, enum wf_framing framing, size_t max_event,
+                             bool raw_text)
 {
     static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
-    static const struct wf_origin origin = {"shop", 7000000000000000001, 1, false};
+    const struct wf_origin origin = {"shop", 7000000000000000001, 2, raw_text};
+    const struct wf_source_conf *source = k->source;
+    struct wf_format_conf conf = k->conf;
 
     memset(k, 0, sizeof(*k));
+    k->conf = conf;
     k->conf.prefix = prefix;
     k->conf.topic = topic;
-    k->conf.tombstones = true;
-    k->conf.money_digits = 2;
+    k->source = source;
     wf_buf_init(&k->json, 1u << 24);
     k->rc = wf_encoder_new(&k->encoder, &k->conf, k->source, framing, max_event, &origin, &k->err);
     k->txn = (struct wf_txn){
         .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
+}
+
+static inline void kit_open_framed(struct kit *k, enum wf_framing framing, size_t max_event)
+{
+    *k = (struct kit){.conf = {.tombstones = true, .money_digits = 2}};
+    kit_start(k, framing, max_event, false);
 }
 
 static inline void kit_open(struct kit *k)

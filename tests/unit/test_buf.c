@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include "buf.h"
+#include "grow.h"
 
 static struct wf_buf b;
 
@@ -106,4 +107,29 @@ Test(buf, escapes_what_json_requires_and_nothing_else)
     wf_buf_init(&b, 4096);
     wf_buf_json(&b, text, sizeof(text) - 1);
     expect("a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\\u001f/\x7f\xc3\xa9\\u0000z");
+}
+
+Test(hex, is_two_digits_a_byte)
+{
+    unsigned char text[9] = "xxxxxxxx";
+
+    cr_expect_eq(wf_put_hex(text, "\x00\x7f\xfa", 3, WF_HEX_LOWER), text + 6);
+    cr_expect_str_eq((char *)text, "007ffaxx");
+    wf_put_hex(text, "\xfa", 1, WF_HEX_UPPER);
+    cr_expect_str_eq((char *)text, "FA7ffaxx");
+    cr_expect_eq(wf_put_hex(text, NULL, 0, WF_HEX_LOWER), text);
+}
+
+/* ASan sees an entry without room. */
+Test(grow, has_room_for_each_entry)
+{
+    uint32_t *array = NULL;
+
+    for (uint32_t n = 0; n < 1025; n++) {
+        array = wf_grow(array, n, sizeof(*array));
+        array[n] = n;
+    }
+    for (uint32_t n = 0; n < 1025; n++)
+        cr_expect_eq(array[n], n);
+    free(array);
 }

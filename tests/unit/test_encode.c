@@ -420,6 +420,35 @@ Test(encode_reject, names_the_column_and_never_the_value)
     kit_close(&k);
 }
 
+Test(encode_reject, mode_warn_still_stops_at_a_required_column)
+{
+    static const struct kit_col cols[] = {
+        {.name = "id", .oid = 23, .key = true, .required = true},
+        {.name = "w", .oid = 1700, .typmod = NUMERIC(8, 2)},
+        {.name = "r", .oid = 1700, .typmod = NUMERIC(8, 2), .required = true}};
+    const char *lost[] = {"1", "NaN", "1"}, *unsent[] = {"1", UNCHANGED, "1"};
+    const char *stops[] = {"1", "1", "NaN"}, *stops_too[] = {"1", "1", UNCHANGED};
+    struct kit k;
+
+    kit_open(&k);
+    k.conf.failure_mode = WF_FAILURE_WARN;
+    cr_assert_eq(kit_table(&k, "public", "t", 'd', cols, 3, "a"), WF_OK, "%s", k.err.text);
+    cr_assert_eq(kit_insert(&k, lost), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"after\":{\"id\":1,\"w\":null,\"r\":1.00}"));
+    cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_NONE, NULL, unsent), WF_OK, "%s",
+                 k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"after\":{\"id\":1,\"w\":null,\"r\":1.00}"));
+    cr_expect_eq(kit_insert(&k, stops), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "value_special");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_NONE, NULL, stops_too), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "toast_unsent");
+    kit_row(k.new_row, lost, 3);
+    k.new_row[2].kind = WF_COL_UNSURE;
+    cr_expect_eq(kit_encode(&k), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "value_unsure");
+    kit_close(&k);
+}
+
 Test(encode_limit, a_larger_event_is_refused_and_a_smaller_one_passes)
 {
     static char big[60000];
@@ -498,6 +527,23 @@ Test(encode_names, collisions_are_refused_with_both_names)
     cr_expect_str_eq(k.err.code, "topic_shared");
     cr_expect(strstr(k.err.text, "public.x y") && strstr(k.err.text, "public.x/y"), "%s",
               k.err.text);
+    kit_close(&k);
+}
+
+/* FNV-1a of "a b", its halves folded; the same at every start. */
+Test(encode_names, a_collision_may_have_a_suffix)
+{
+    static const struct kit_col cols[] = {
+        {.name = "a-b", .oid = 23}, {.name = "a b", .oid = 23}, {.name = "a_b", .oid = 23}};
+    const char *row[] = {"1", "2", "3"};
+    struct kit k;
+
+    kit_open(&k);
+    k.conf.collision_mode = WF_COLLISION_SUFFIX;
+    cr_assert_eq(kit_table(&k, "public", "t", 'n', cols, 3, NULL), WF_OK, "%s", k.err.text);
+    cr_assert_eq(kit_insert(&k, row), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"after\":{\"a_b\":1,\"a_b_e951\":2,\"a_b_73d5\":3}"), "%s",
+              kit_value(&k, 0));
     kit_close(&k);
 }
 

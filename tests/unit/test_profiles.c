@@ -10,24 +10,13 @@ static const struct kit_col cols[] = {
     {.name = "name", .oid = 25, .required = true, .dflt = "'x'::text"},
     {.name = "note", .oid = 25, .dflt = "'y'::text"}};
 
+/* Further settings of k->conf stay. */
 static void open_profile(struct kit *k, int profile)
 {
-    static char prefix[] = "srv", topic[] = "{prefix}.{schema}.{table}";
-    static const struct wf_origin origin = {"shop", 7000000000000000001, 2, false};
-    struct wf_format_conf conf = k->conf;
-
-    memset(k, 0, sizeof(*k));
-    k->conf = conf;
     k->conf.profile = profile;
-    k->conf.prefix = prefix;
-    k->conf.topic = topic;
-    k->conf.tombstones = !conf.money_digits; /* set = without tombstones */
-    wf_buf_init(&k->json, 1u << 24);
-    cr_assert_eq(
-        wf_encoder_new(&k->encoder, &k->conf, NULL, WF_FRAME_NONE, 1u << 20, &origin, &k->err),
-        WF_OK, "%s", k->err.text);
-    k->txn = (struct wf_txn){
-        .final_lsn = 2000, .commit_us = KIT_COMMIT_US, .xid = 777, .prev_end_lsn = 1000};
+    k->conf.tombstones = true;
+    kit_start(k, WF_FRAME_NONE, 1u << 20, false);
+    cr_assert_eq(k->rc, WF_OK, "%s", k->err.text);
     cr_assert_eq(kit_table(k, "public", "t", 'd', cols, 3, "a"), WF_OK, "%s", k->err.text);
 }
 
@@ -90,6 +79,22 @@ Test(profile_native, marks_what_the_server_did_not_send)
     kit_close(&k);
 }
 
+/* No server sends that; one that does cannot make the list longer than the table is wide. */
+Test(profile_native, marks_a_column_once_when_both_rows_lack_it)
+{
+    static const char *const old[] = {"1", UNCHANGED, UNCHANGED};
+    struct kit k = {0};
+
+    open_profile(&k, WF_PROFILE_NATIVE);
+    cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_FULL, old, old), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "{\"before\":{\"id\":1,\"name\":null,\"note\":null},"
+                                       "\"after\":{\"id\":1,\"name\":null,\"note\":null},"),
+              "%s", kit_value(&k, 0));
+    cr_expect(strstr(kit_value(&k, 0), "\"unavailable\":[\"name\",\"note\"]}"), "%s",
+              kit_value(&k, 0));
+    kit_close(&k);
+}
+
 Test(profile_row, is_the_row_and_a_delete_is_a_tombstone)
 {
     static const char *const old[] = {"1", NULL, NULL};
@@ -110,9 +115,10 @@ Test(profile_row, is_the_row_and_a_delete_is_a_tombstone)
 Test(profile_row, without_tombstones_a_delete_says_so)
 {
     static const char *const old[] = {"1", NULL, NULL};
-    struct kit k = {.conf = {.money_digits = 1}};
+    struct kit k = {0};
 
     open_profile(&k, WF_PROFILE_ROW);
+    k.conf.tombstones = false;
     cr_assert_eq(kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL), WF_OK, "%s", k.err.text);
     cr_assert_eq(k.events.n, 1);
     expect_value(&k, 0,
@@ -144,6 +150,24 @@ Test(profile_row, an_unsent_value_stops_before_it_overwrites_a_row)
     open_profile(&k, WF_PROFILE_ROW);
     cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_NONE, NULL, toasted), WF_REJECT);
     cr_expect_str_eq(k.err.code, "toast_unsent");
+    kit_close(&k);
+}
+
+Test(profile_row, marks_unsent_values_when_asked_to)
+{
+    static const char *const toasted[] = {"1", "a", UNCHANGED}, *const old[] = {"1", NULL, NULL};
+    struct kit k = {.conf = {.toast_mode = WF_TOAST_MARK}};
+
+    open_profile(&k, WF_PROFILE_ROW);
+    cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_NONE, NULL, toasted), WF_OK, "%s",
+                 k.err.text);
+    expect_value(&k, 0,
+                 "{\"id\":1,\"name\":\"a\",\"note\":null,\"__op\":\"u\",\"__lsn\":1500,"
+                 "\"__ts_ms\":1700000000123,\"__deleted\":false,\"__unavailable\":[\"note\"]}");
+    k.conf.tombstones = false;
+    cr_assert_eq(kit_change(&k, WF_CHANGE_DELETE, WF_OLD_KEY, old, NULL), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"__deleted\":true,\"__unavailable\":[]}"), "%s",
+              kit_value(&k, 0));
     kit_close(&k);
 }
 
@@ -218,7 +242,7 @@ Test(profile_strict, has_debeziums_headers)
     cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old, now), WF_OK, "%s", k.err.text);
     cr_assert_eq(k.events.n, 3);
     for (unsigned i = 0; i < 3; i++)
-        cr_expect_eq(k.events.ev[i].nheaders, 5);
+        cr_expect_eq(k.events.ev[i].nheaders, WF_HEADERS_MAX);
     cr_expect_str_eq(header(&k.events.ev[0], 0), "__debezium.newkey={\"id\":2}");
     cr_expect_str_eq(header(&k.events.ev[1], 0), "__debezium.newkey={\"id\":2}");
     cr_expect_str_eq(header(&k.events.ev[2], 0), "__debezium.oldkey={\"id\":1}");
@@ -236,6 +260,32 @@ Test(profile_debezium, has_headers_on_key_changes_only)
     cr_assert_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old, now), WF_OK);
     cr_expect_eq(k.events.ev[2].nheaders, 1);
     cr_expect_str_eq(header(&k.events.ev[2], 0), "__debezium.oldkey={\"id\":1}");
+    kit_close(&k);
+}
+
+/* The headers of a key change tell both keys as JSON, in which a control character is six bytes. */
+Test(profile_debezium, refuses_keys_too_large_for_the_headers)
+{
+    static const struct kit_col text[] = {{.name = "k", .oid = 25, .key = true, .required = true}};
+    static char big[800000], other[800000];
+    const char *old_row[] = {big}, *now[] = {other};
+    struct kit k;
+
+    memset(big, 'x', sizeof(big) - 1);
+    memset(other, 1, sizeof(other) - 1);
+    kit_open(&k);
+    kit_table(&k, "public", "t", 'd', text, 1, "a");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_OK, "%s",
+                 k.err.text);
+    memset(big, 2, sizeof(big) - 1);
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_REJECT);
+    cr_expect_str_eq(k.err.code, "event_too_large");
+    cr_expect(strstr(k.err.text, "public.t") && strstr(k.err.text, "max_event"), "%s", k.err.text);
+    kit_close(&k);
+    kit_open_framed(&k, WF_FRAME_NONE, 16u << 20);
+    kit_table(&k, "public", "t", 'd', text, 1, "a");
+    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_OK, "%s",
+                 k.err.text);
     kit_close(&k);
 }
 
