@@ -41,12 +41,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def only_of(args: argparse.Namespace) -> tuple[str, ...]:
+    """The kinds that were asked for."""
+    return tuple(args.only.split(",")) if args.only else ()
+
+
 def plan_of(args: argparse.Namespace, seed: int, kinds: dict[str, float]) -> Plan:
     """What a seed and the command line make of it."""
     plan = draw(seed, args.delivery, args.pg, kinds, args.faults, args.mean)
     given = {name: getattr(args, name) for name in ("sessions", "tables", "big", "rate")}
     given = {name: value for name, value in given.items() if value is not None}
-    return replace(plan, ddl=not args.no_ddl, truncate=not args.no_truncate, **given)
+    return replace(plan, ddl=not args.no_ddl, truncate=not args.no_truncate, only=only_of(args), **given)
 
 
 def tell(verdict: dict[str, Any]) -> None:
@@ -100,12 +105,9 @@ def main() -> int:
             doc = " ".join((kind.strike.__doc__ or "").split())
             print(f"{name:<18}{doc}{'  [' + lacking[name] + ']' if name in lacking else ''}")
         return 0
-    only = args.only.split(",") if args.only else None
-    kinds = schedule.weights(only, lacking)
+    kinds = schedule.weights(only_of(args))
     for name, why in lacking.items():
         print(f"without {name}: it {why}", file=sys.stderr)
-    if not kinds:
-        raise SystemExit("no fault is left")
     until = time.monotonic() + 60 * (args.minutes or 0)
     verdicts: list[dict[str, Any]] = []
     with World() as world:

@@ -35,6 +35,8 @@ class Plan:
     vandalism: bool
     ddl: bool = True
     truncate: bool = True
+    only: tuple[str, ...] = ()  # the kinds that were asked for, all if empty
+    mean: float = 0.8
     faults: tuple[Fault, ...] = field(default=(), repr=False)
 
     @property
@@ -43,12 +45,12 @@ class Plan:
         return (self.faults[-1].at if self.faults else 3) + 1
 
     def command(self) -> str:
-        """The command that does it again."""
-        kinds = sorted({fault.kind for fault in self.faults})
+        """The command that does it again: fewer faults are the first ones of the same schedule."""
         return (
             f"./dev faults --seed {self.seed} --delivery {self.delivery} --pg {self.major} "
             f"--sessions {self.sessions} --tables {self.tables} --rate {self.rate:g} --big {self.big} "
-            f"--faults {len(self.faults)} --only {','.join(kinds)}"
+            f"--faults {len(self.faults)} --mean {self.mean:g}"
+            + (f" --only {','.join(self.only)}" if self.only else "")
             + ("" if self.ddl else " --no-ddl")
             + ("" if self.truncate else " --no-truncate")
         )
@@ -68,7 +70,9 @@ class Plan:
         return found
 
 
-def draw(seed: int, delivery: str, major: int | None, kinds: dict[str, float], faults: int, mean: float) -> Plan:
+def draw(
+    seed: int, delivery: str, major: int | None, kinds: dict[str, float], faults: int, mean: float = 0.8
+) -> Plan:
     """The plan of a seed: `faults` of the `kinds` (name: weight), about `mean` seconds apart."""
     rng = random.Random(f"plan {seed}")
     plan = Plan(
@@ -82,6 +86,7 @@ def draw(seed: int, delivery: str, major: int | None, kinds: dict[str, float], f
         partitions=rng.choice((1, 3, 3, 6)),
         metadata=rng.random() < 0.5,
         vandalism=rng.random() < 0.25,
+        mean=mean,
     )
     at, schedule = 0.0, []
     names, weights = list(kinds), list(kinds.values())

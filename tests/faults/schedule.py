@@ -49,12 +49,13 @@ def kind(part: str, weight: float = 1.0):
     return enter
 
 
-def weights(only: list[str] | None, lacking: dict[str, str]) -> dict[str, float]:
-    """Name and weight of the kinds that are asked for and can be had."""
-    unknown = set(only or ()) - KINDS.keys()
+def weights(only: tuple[str, ...] = ()) -> dict[str, float]:
+    """Name and weight of the kinds that are asked for. What this machine lacks is drawn, too, and left out
+    later: a seed is the same plan everywhere."""
+    unknown = set(only) - KINDS.keys()
     if unknown:
         raise SystemExit(f"no fault {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
-    return {name: k.weight for name, k in KINDS.items() if name not in lacking and (not only or name in only)}
+    return {name: k.weight for name, k in KINDS.items() if not only or name in only}
 
 
 def lacking() -> dict[str, str]:
@@ -384,6 +385,7 @@ class Injector:
         self.struck: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
         self.errors: list[str] = []
+        self._lacking = lacking()
         self._busy: set[str] = set()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -414,7 +416,7 @@ class Injector:
 
     def _strike(self, fault: Fault, part: str) -> None:
         try:
-            hit = KINDS[fault.kind].strike(self.run, random.Random(fault.seed))
+            hit = fault.kind not in self._lacking and KINDS[fault.kind].strike(self.run, random.Random(fault.seed))
             self.run.note(f"fault {fault.kind}{'' if hit is not False else ' missed'}")
             (self.missed if hit is False else self.struck)[fault.kind] += 1
         except Exception as error:  # told in the verdict

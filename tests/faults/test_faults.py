@@ -341,7 +341,7 @@ def world() -> Iterator[World]:
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 def test_a_short_seed_violates_nothing(world, delivery, record_property):
-    kinds = schedule.weights(None, schedule.lacking())
+    kinds = schedule.weights()
     for name in ("broker_kill", "registry_kill"):  # long ones
         kinds.pop(name, None)
     seed = 7 if delivery == AT_LEAST_ONCE else 8
