@@ -324,7 +324,7 @@ class Run:
         if library and any(fault.kind == "clock" for fault in plan.faults):
             ferry.env |= {
                 "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(ferry.dir / "clock"),
-                "FAKETIME_CACHE_DURATION": "1", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }  # fmt: skip
             (ferry.dir / "clock").write_text("+0")
         return ferry
