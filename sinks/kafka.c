@@ -232,6 +232,13 @@ static enum wf_rc kafka_validate(const void *conf, struct wf_err *err)
     return ok;
 }
 
+#define RECORD_OVERHEAD 256 /* of librdkafka's bound for an event, headers' own included */
+
+static size_t kafka_largest(const void *conf)
+{
+    return (size_t)((const struct wf_kafka_conf *)conf)->max_message - RECORD_OVERHEAD;
+}
+
 static enum wf_rc prepare_transactions(struct wf_sink *s, struct wf_err *err)
 {
     s->txn = calloc(1, sizeof(*s->txn));
@@ -467,6 +474,7 @@ const struct wf_sink_ops wf_sink_kafka = {
     .framing = WF_FRAME_CONFLUENT,
     .keeper = &keeper,
     .validate = kafka_validate,
+    .largest = kafka_largest,
     .open = kafka_open,
     .prepare = kafka_prepare,
     .publish = kafka_publish,

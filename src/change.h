@@ -38,6 +38,7 @@ enum wf_change_kind {
     WF_CHANGE_TRUNCATE,
     WF_CHANGE_MESSAGE,   /* pg_logical_emit_message() */
     WF_CHANGE_HEARTBEAT, /* walferry's own: time has passed; no transaction */
+    WF_CHANGE_DEAD,      /* one that could not be published, see aside.h */
     /* protocol 2-4 adds STREAM_START .. ROLLBACK_PREPARED here */
 };
 
@@ -73,6 +74,14 @@ struct wf_change {
         const char *content; /* may hold NUL */
         uint32_t len;
     } message;
+    struct { /* DEAD */
+        enum wf_change_kind was;
+        const struct wf_relation *rel; /* NULL for a message, a truncate */
+        const char *code, *reason;     /* of the rejection */
+        const char *plugin, *message;  /* [message, message+len), as the plugin sent it */
+        size_t len;
+        const char *file; /* which holds the message, too large for an event; or NULL */
+    } dead;
 };
 
 #endif

@@ -391,3 +391,11 @@ void wf_config_free(struct wf_config *c)
     free(c->pipeline);
     free(c);
 }
+
+size_t wf_config_largest(const struct wf_config *c)
+{
+    size_t own = (size_t)c->format.max_event;
+    size_t sink = c->sink && c->sink_ops->largest ? c->sink_ops->largest(c->sink) : own;
+
+    return sink < own ? sink : own;
+}

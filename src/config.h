@@ -32,6 +32,7 @@ enum wf_array_mode { WF_ARRAY_ARRAY, WF_ARRAY_STRING };
 enum wf_unknown_mode { WF_UNKNOWN_AUTO, WF_UNKNOWN_ON, WF_UNKNOWN_OFF };
 enum wf_failure_mode { WF_FAILURE_FAIL, WF_FAILURE_WARN };
 enum wf_toast_mode { WF_TOAST_AUTO, WF_TOAST_PLACEHOLDER_MODE, WF_TOAST_MARK, WF_TOAST_HALT };
+enum wf_aside_policy { WF_ASIDE_HALT, WF_ASIDE_DEAD_LETTER, WF_ASIDE_MARKER };
 enum wf_lossy_mode { WF_LOSSY_REFUSE, WF_LOSSY_ALLOW };
 enum wf_name_mode { WF_NAME_AVRO, WF_NAME_AVRO_UNICODE };
 enum wf_collision_mode { WF_COLLISION_REFUSE, WF_COLLISION_SUFFIX };
@@ -78,8 +79,10 @@ struct wf_format_conf {
     char *prefix; /* topic prefix = Debezium's topic.prefix; default: the pipeline's name */
     char *topic;  /* template over {prefix} {schema} {table} */
     bool tombstones;
-    int64_t max_event;       /* bytes of the largest key or value */
-    struct wf_list registry; /* base URLs; empty = none */
+    int64_t max_event;          /* bytes of the largest event: key, value and headers */
+    int bad_value;              /* enum wf_aside_policy, but for MARKER */
+    struct wf_map large_events; /* table pattern to a word of enum wf_aside_policy */
+    struct wf_list registry;    /* base URLs; empty = none */
     char *registry_user, *registry_password;
     char *registry_ca, *registry_cert, *registry_key; /* file paths */
 };
@@ -134,6 +137,8 @@ void wf_config_docs(struct wf_buf *out);
 /* A JSON Schema of the file, from the tables: for editors. */
 void wf_config_schema(struct wf_buf *out);
 void wf_config_free(struct wf_config *c);
+/* Bytes of the largest event: format.max_event, or what the sink takes if that is less. */
+size_t wf_config_largest(const struct wf_config *c);
 
 /* The profile of that name, -1 when there is none. */
 int wf_config_profile(const char *name);

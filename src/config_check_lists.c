@@ -74,6 +74,16 @@ static void check_not_empty(struct wf_config_reader *r, const char *name,
         wf_config_problem(r, item->line, item->col, "%s: must not be empty", name);
 }
 
+static void check_large(struct wf_config_reader *r, const char *name,
+                        const struct wf_map_item *item)
+{
+    if (strcmp(item->value, "halt") != 0 && strcmp(item->value, "dead_letter") != 0 &&
+        strcmp(item->value, "marker") != 0)
+        wf_config_problem(r, item->line, item->col,
+                          "%s: \"%s\" is none of halt, dead_letter and marker", name,
+                          wf_shown(item->value).s);
+}
+
 static void check_template(struct wf_config_reader *r, const char *name,
                            const struct wf_map_item *item)
 {
@@ -164,6 +174,7 @@ void wf_config_check_lists(struct wf_config_reader *r)
     check_operations(r);
     check_map(r, WF_SECTION_FORMAT, "topics", &f->topics, 1, check_template);
     check_map(r, WF_SECTION_FORMAT, "keys", &f->keys, 1, check_not_empty);
+    check_map(r, WF_SECTION_FORMAT, "on_large_event", &f->large_events, 1, check_large);
     check_list(r, WF_SECTION_FORMAT, "column_propagate_source_type", &f->source_type, 0);
     check_list(r, WF_SECTION_FORMAT, "allow_semantic_change", &f->semantic_free, 1);
     check_profile(r);

@@ -21,6 +21,7 @@ static const char *const binary_modes[] = {"bytes", "base64", "base64-url-safe",
 static const char *const array_modes[] = {"array", "string", NULL};
 static const char *const auto_on_off[] = {"auto", "on", "off", NULL};
 static const char *const failure_modes[] = {"fail", "warn", NULL};
+static const char *const aside_modes[] = {"halt", "dead_letter", NULL};
 static const char *const toast_modes[] = {"auto", "placeholder", "mark", "halt", NULL};
 static const char *const lossy_modes[] = {"refuse", "allow", NULL};
 static const char *const name_modes[] = {"avro", "avro_unicode", NULL};
@@ -185,7 +186,19 @@ static const struct wf_opt format_opts[] = {
      .help = "After a delete, send an empty event with the same key, so that compaction drops the "
              "row."},
     {.key = "max_event", .type = WF_OPT_SIZE, .dflt = "16MiB", .min = "1KiB", .max = "1GiB",
-     FORMAT(max_event), .help = "Largest key or value. A larger one blocks the pipeline."},
+     FORMAT(max_event),
+     .help = "Largest event, key, value and headers together; the sink's own limit counts too, if it "
+             "is smaller. A larger one blocks the pipeline, or see `on_large_event`."},
+    {.key = "on_bad_value", .type = WF_OPT_ENUM, .dflt = "halt", .choices = aside_modes,
+     FORMAT(bad_value),
+     .help = "A change with a value that its Avro type cannot hold: `halt`: stop there; "
+             "`dead_letter`: publish the plugin's message, with the reason and the position, to "
+             "`{prefix}.dead_letter` and go on."},
+    {.key = "on_large_event", .type = WF_OPT_MAP, FORMAT(large_events),
+     .help = "Events over the limit, by table pattern: `halt` (the default), `dead_letter`, or "
+             "`marker`: the event without its large values, which look like unchanged TOASTed ones; "
+             "the plugin's message is kept in a file in `state.dir/set-aside`. A message too large "
+             "for a dead letter is kept there as well."},
     {.key = "registry", .type = WF_OPT_LIST, FORMAT(registry),
      .help = "Schema registry: base URLs of one or more nodes, tried in order. Needed for Avro on "
              "Kafka."},

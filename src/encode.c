@@ -35,6 +35,9 @@ static const struct fixed transaction_records = {
 static const struct fixed heartbeat_records = {"{table}.{prefix}", "__debezium-heartbeat",
                                                wf_schema_heartbeat_key, wf_schema_heartbeat_value};
 
+static const struct fixed dead_records = {"{prefix}.{table}", "dead_letter", NULL,
+                                          wf_schema_dead_letter};
+
 static enum wf_rc fixed_stream(struct wf_encoder *e, struct wf_stream **out, const struct fixed *f,
                                struct wf_err *err)
 {
@@ -73,6 +76,8 @@ static enum wf_rc fixed_streams(struct wf_encoder *e, struct wf_err *err)
         rc = fixed_stream(e, &e->transaction, &transaction_records, err);
     if (rc == WF_OK && e->conf->heartbeat_ms)
         rc = fixed_stream(e, &e->heartbeat, &heartbeat_records, err);
+    if (rc == WF_OK && (e->conf->bad_value || e->conf->large_events.n))
+        rc = fixed_stream(e, &e->dead, &dead_records, err);
     return rc;
 }
 
@@ -299,6 +304,9 @@ size_t wf_encoder_streams(struct wf_encoder *e, const struct wf_change *c, struc
     case WF_CHANGE_HEARTBEAT:
         out[n++] = e->heartbeat;
         return n;
+    case WF_CHANGE_DEAD:
+        out[n++] = e->dead;
+        return n;
     default:
         return n;
     }
@@ -350,6 +358,15 @@ static enum wf_rc render_json(struct wf_encoder *e, struct wf_err *err)
     return rc;
 }
 
+static inline size_t size_of(const struct wf_event *ev)
+{
+    size_t size = ev->key_len + ev->value_len;
+
+    for (unsigned i = 0; i < ev->nheaders; i++)
+        size += strlen(ev->headers[i].name) + ev->headers[i].len;
+    return size;
+}
+
 /* The buffers stay where they are from here on. */
 static inline enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c,
                                 struct wf_events *out, struct wf_err *err)
@@ -366,7 +383,7 @@ static inline enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c,
     for (uint32_t i = 0; i < e->nev; i++) {
         struct wf_event *ev = &e->ev[i];
 
-        if (ev->key_len > e->max_event || ev->value_len > e->max_event)
+        if (size_of(ev) > e->max_event)
             return wf_row_too_large(c->rel ? c->rel->schema : "", c->rel ? c->rel->name : "", err);
         ev->key = e->spans[i].key == WF_NO_BYTES ? NULL : keys + e->spans[i].key;
         ev->value = e->spans[i].value == WF_NO_BYTES ? NULL : values + e->spans[i].value;
@@ -453,6 +470,8 @@ static inline enum wf_rc encode_change(struct wf_encoder *e, const struct wf_cha
         return wf_encode_message(e, c, err);
     case WF_CHANGE_HEARTBEAT:
         return wf_encode_heartbeat(e, c, err);
+    case WF_CHANGE_DEAD:
+        return wf_encode_dead(e, c, err);
     case WF_CHANGE_COMMIT:
         return e->counts.begun ? wf_encode_end(e, c, err) : WF_OK;
     default:

@@ -22,7 +22,7 @@ struct wf_events {
  * @conf:      profile, topic template, tombstones; outlives the encoder
  * @source:    selected and masked columns; outlives the encoder; NULL = all as they are
  * @framing:   what stands before (or instead of) the Avro bytes
- * @max_event: largest key or value in bytes; a larger one is WF_REJECT
+ * @max_event: largest event in bytes, key, value and headers; a larger one is WF_REJECT
  * @origin:    for the source block
  */
 enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *conf,

@@ -181,3 +181,69 @@ enum wf_rc wf_encode_heartbeat(struct wf_encoder *e, const struct wf_change *c, 
     wf_add_event(e, c, e->heartbeat, 'h', 0, 0, WF_NO_HEADERS);
     return WF_OK;
 }
+
+/* ---- dead letters ---- */
+
+static char op_of(enum wf_change_kind kind)
+{
+    switch (kind) {
+    case WF_CHANGE_INSERT:
+        return 'c';
+    case WF_CHANGE_UPDATE:
+        return 'u';
+    case WF_CHANGE_DELETE:
+        return 'd';
+    case WF_CHANGE_TRUNCATE:
+        return 't';
+    default:
+        return 'm';
+    }
+}
+
+static unsigned char *put_text(unsigned char *p, const char *text)
+{
+    return wf_put_bytes(p, text, strlen(text));
+}
+
+static unsigned char *put_optional_long(unsigned char *p, bool there, uint64_t v)
+{
+    *p++ = there ? 2 : 0;
+    return there ? wf_put_long(p, (int64_t)v) : p;
+}
+
+/* wf_schema_dead_letter() */
+enum wf_rc wf_encode_dead(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err)
+{
+    const struct wf_relation *rel = c->dead.rel;
+    const char *file = c->dead.file, *schema = rel ? rel->schema : "",
+               *table = rel ? rel->name : "";
+    const char op[] = {op_of(c->dead.was), '\0'};
+    size_t value = e->value.len, inside = file ? strlen(file) : c->dead.len;
+    unsigned char *p;
+
+    wf_put_value_frame(e, e->dead);
+    if (!wf_buf_reserve(&e->value, inside + strlen(c->dead.reason) + strlen(schema) +
+                                       strlen(table) + BLOCK_ROOM + (size_t)12 * WF_LONG_ROOM +
+                                       strlen(c->dead.code) + strlen(c->dead.plugin)))
+        return wf_row_too_large(schema, table, err);
+    p = put_text(e->value.data + e->value.len, c->dead.code);
+    p = put_text(p, c->dead.reason);
+    p = put_text(p, op);
+    p = put_text(p, schema);
+    p = put_text(p, table);
+    p = wf_put_long(p, (int64_t)c->lsn);
+    p = put_optional_long(p, c->txn, c->txn ? c->txn->final_lsn : 0);
+    p = put_optional_long(p, c->txn, c->txn ? c->txn->xid : 0);
+    p = wf_put_long(p, c->txn ? c->txn->commit_us : e->envelope.now.us);
+    p = put_text(p, c->dead.plugin);
+    p = wf_put_long(p, (int64_t)c->dead.len);
+    *p++ = file ? 0 : 2;
+    if (!file)
+        p = wf_put_bytes(p, c->dead.message, c->dead.len);
+    *p++ = file ? 2 : 0;
+    if (file)
+        p = put_text(p, file);
+    e->value.len = (size_t)(p - e->value.data);
+    wf_add_event(e, c, e->dead, op[0], WF_NO_BYTES, value, WF_NO_HEADERS);
+    return WF_OK;
+}

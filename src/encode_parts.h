@@ -25,7 +25,7 @@ struct wf_encoder {
     enum wf_framing framing;
     size_t max_event;
     struct wf_streams *streams;
-    struct wf_stream *message, *truncate, *transaction, *heartbeat;
+    struct wf_stream *message, *truncate, *transaction, *heartbeat, *dead;
     struct wf_envelope envelope;
     struct wf_headers headers;
     struct wf_txn_counts counts; /* of the open transaction */
@@ -62,6 +62,8 @@ enum wf_rc wf_encode_message(struct wf_encoder *e, const struct wf_change *c, st
 enum wf_rc wf_encode_begin(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err);
 enum wf_rc wf_encode_end(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err);
 enum wf_rc wf_encode_heartbeat(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err);
+
+enum wf_rc wf_encode_dead(struct wf_encoder *e, const struct wf_change *c, struct wf_err *err);
 
 static inline enum wf_rc wf_encode_no_memory(struct wf_err *err)
 {

@@ -255,3 +255,26 @@ void wf_schema_heartbeat_value(struct wf_buf *out, bool ts_ns)
     (void)ts_ns;
     put_fixed(out, COMMON_NAMESPACE, "Heartbeat", REQUIRED("ts_ms", "long"));
 }
+
+void wf_schema_dead_letter(struct wf_buf *out, bool ts_ns)
+{
+    (void)ts_ns;
+    put_fixed(
+        out, "io.walferry", "DeadLetter",
+        REQUIRED("code", "string") "," REQUIRED("reason", "string") "," REQUIRED("op", "string") "," REQUIRED("schema", "string") "," REQUIRED("table", "string") "," REQUIRED(
+            "lsn",
+            "long") "," OPTIONAL("commit_lsn",
+                                 "long") "," OPTIONAL("txId",
+                                                      "long") "," REQUIRED("ts_us",
+                                                                           "long") "," REQUIRED("pl"
+                                                                                                "ug"
+                                                                                                "i"
+                                                                                                "n",
+                                                                                                "st"
+                                                                                                "ri"
+                                                                                                "n"
+                                                                                                "g") "," REQUIRED("length",
+                                                                                                                  "long") "," OPTIONAL("message",
+                                                                                                                                       "bytes") "," OPTIONAL("file",
+                                                                                                                                                             "string"));
+}

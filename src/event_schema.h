@@ -33,5 +33,6 @@ void wf_schema_transaction_key(struct wf_buf *out, bool ts_ns);
 void wf_schema_transaction_value(struct wf_buf *out, bool ts_ns);
 void wf_schema_heartbeat_key(struct wf_buf *out, bool ts_ns);
 void wf_schema_heartbeat_value(struct wf_buf *out, bool ts_ns);
+void wf_schema_dead_letter(struct wf_buf *out, bool ts_ns);
 
 #endif

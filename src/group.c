@@ -77,15 +77,18 @@ static uint64_t mix_bytes(uint64_t h, const char *s, size_t n)
 static uint64_t mix_change(const struct wf_group *g, uint64_t h, const struct wf_change *c)
 {
     const struct wf_col *row = c->new_row ? c->new_row : c->old_row;
+    bool dead = c->kind == WF_CHANGE_DEAD;
+    enum wf_change_kind kind = dead ? c->dead.was : c->kind;
+    const struct wf_relation *rel = dead ? c->dead.rel : c->rel;
 
-    h = mix(h, (uint64_t)c->kind);
-    if (c->kind == WF_CHANGE_MESSAGE)
+    h = mix(h, (uint64_t)kind);
+    if (kind == WF_CHANGE_MESSAGE)
         return mix_bytes(h, c->message.content, c->message.len);
-    if (c->kind == WF_CHANGE_TRUNCATE)
+    if (kind == WF_CHANGE_TRUNCATE)
         return mix(h, c->truncate.nrels);
-    h = mix(h, c->rel->oid);
-    for (uint16_t i = 0; g->env.hash_values && row && i < c->rel->ncols; i++) {
-        if (c->rel->cols[i].key && row[i].kind == WF_COL_TEXT)
+    h = mix(h, rel->oid);
+    for (uint16_t i = 0; g->env.hash_values && row && i < rel->ncols; i++) {
+        if (rel->cols[i].key && row[i].kind == WF_COL_TEXT)
             h = mix_bytes(h, row[i].data, row[i].len);
     }
     return h;
@@ -169,7 +172,8 @@ static uint64_t due_us(const struct wf_group *g, enum wf_group_wish wish, bool b
     if (open && !between)
         return 0;
     if (g->events) {
-        if (wish == WF_GROUP_FINISH || wf_group_full(g) || (!open && wish == WF_GROUP_HURRY))
+        if (wf_group_full(g) || (wish != WF_GROUP_GO_ON && !open) ||
+            (wish == WF_GROUP_FINISH && !(g->limits.never_split && g->done.changes)))
             return 1;
         return g->since_us + (open ? g->limits.split_us : g->limits.interval_us);
     }

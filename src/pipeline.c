@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "aside.h"
 #include "checkpoint.h"
 #include "delivery.h"
 #include "encode.h"
@@ -52,6 +53,7 @@ struct wf_pipeline {
     struct wf_encoder *encoder;
     struct wf_shapes *shapes;
     struct wf_tables *tables;
+    struct wf_aside *aside;
     const struct wf_sink_ops *sink_ops;
     struct wf_sink *sink; /* NULL while it waits to be opened again */
     struct wf_sink_env sink_env;
@@ -179,7 +181,7 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
 
         rc =
             wf_encoder_new(&p->encoder, format, &p->config->source, framing_of(format, p->sink_ops),
-                           (size_t)format->max_event, &origin, err);
+                           wf_config_largest(p->config), &origin, err);
     }
     if (rc == WF_OK && !p->shapes) {
         struct wf_shapes_env env = {p->config, p->worker, p->encoder, p->registry};
@@ -275,6 +277,14 @@ static bool is_boundary(const struct wf_pipeline *p)
            !wf_encoder_ends(p->encoder);
 }
 
+static __attribute__((noinline)) enum wf_rc set_aside(struct wf_pipeline *p, struct wf_err *err)
+{
+    enum wf_rc rc = wf_aside_take(p->aside, &p->change, p->item.msg.data, p->item.msg.len, err);
+
+    p->again = rc == WF_OK; /* in its new form, next turn */
+    return rc == WF_OK ? WF_AGAIN : rc;
+}
+
 /* Shape first, then bytes. A value may show that the shape has changed meanwhile: the next turn, at
  * once, makes it anew. */
 static inline enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err)
@@ -284,6 +294,8 @@ static inline enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err)
     if (rc != WF_OK)
         return rc;
     rc = wf_encode(p->encoder, &p->change, p->now_us, &p->events, err);
+    if (__builtin_expect(rc == WF_REJECT, 0)) /* it may go elsewhere, as the operator said */
+        return set_aside(p, err);
     if (rc != WF_OK) {
         p->again = rc == WF_AGAIN;
         return rc;
@@ -322,7 +334,7 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
 /* What stands alone ends where it begins; a message's position is past once its first byte is. */
 static uint64_t end_of_lone(const struct wf_change *c)
 {
-    return c->kind == WF_CHANGE_MESSAGE ? c->lsn + 1 : c->lsn;
+    return c->kind == WF_CHANGE_HEARTBEAT ? c->lsn : c->lsn + 1;
 }
 
 /* A message outside transactions (pg_logical_emit_message) is a transaction of its own. */
@@ -362,7 +374,7 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 
 static enum wf_group_wish wish_of(const struct wf_pipeline *p)
 {
-    if (p->draining)
+    if (p->draining || p->trouble[0]) /* what stands before the trouble need not wait for its end */
         return WF_GROUP_FINISH;
     if (p->options.until_lsn && wf_delivery_read_lsn(p->delivery) >= p->options.until_lsn)
         return WF_GROUP_HURRY;
@@ -716,7 +728,8 @@ static enum wf_rc open_parts(struct wf_pipeline *p, struct wf_err *err)
     if (rc == WF_OK)
         rc = p->decoder_ops->open(&p->decoder, err);
     p->tables = wf_tables_new(&p->config->source, p->worker);
-    if (rc == WF_OK && !p->tables)
+    p->aside = wf_aside_new(p->config, p->decoder_ops->name, p->worker);
+    if (rc == WF_OK && (!p->tables || !p->aside))
         rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
     if (rc == WF_OK && p->config->format.registry.n && p->sink_ops->framing == WF_FRAME_CONFLUENT &&
         p->config->format.encoding == WF_ENC_AVRO) {
@@ -781,6 +794,7 @@ void wf_pipeline_free(struct wf_pipeline *p)
     p->sink_ops->close(p->sink);
     wf_shapes_free(p->shapes);
     wf_tables_free(p->tables);
+    wf_aside_free(p->aside);
     wf_registry_free(p->registry);
     wf_schema_ids_close(p->schema_ids);
     wf_http_free(p->http);

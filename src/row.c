@@ -111,7 +111,9 @@ static enum wf_rc reject_value(const struct wf_change *c, uint16_t col, enum wf_
 enum wf_rc wf_row_too_large(const char *schema, const char *table, struct wf_err *err)
 {
     return wf_err_set(err, WF_REJECT, "event_too_large",
-                      "table %s.%s: the event is larger than format.max_event; hint: raise it",
+                      "table %s.%s: the event is larger than format.max_event and the sink's limit "
+                      "(sink.max_message) allow; hint: raise them, and the topic's "
+                      "max.message.bytes, or see format.on_large_event",
                       schema, table);
 }
 

@@ -95,6 +95,8 @@ struct wf_sink_ops {
 
     /* optional. Whether @conf makes sense, before anything is connected. */
     enum wf_rc (*validate)(const void *conf, struct wf_err *err);
+    /* optional. Largest event in bytes, key, value and headers. */
+    size_t (*largest)(const void *conf);
     /* required. *self is the caller's to close(). Does not wait for the far end. */
     enum wf_rc (*open)(struct wf_sink **self, const void *conf, const struct wf_sink_env *env,
                        struct wf_err *err);

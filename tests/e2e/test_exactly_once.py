@@ -207,12 +207,14 @@ def test_two_daemons_on_two_machines_take_over_within_5_s_and_double_nothing(pos
 def test_a_daemon_that_lost_the_slot_is_fenced(postgres, run_dir, kafka, registry):
     """Rows 14 and 43: stopped in mid-transaction, it wakes up when another has the slot, and commits nothing."""
     run = Run(run_dir, postgres, kafka, registry, transaction_interval="500ms")
-    first = run.ferry.streaming()
+    first = run.ferry
+    first.config["source"]["dsn"] += " options='-c wal_sender_timeout=2s'"
+    first.write()
+    first.streaming()
     second = first.twin()
     with run.load():
         time.sleep(1)
-        first.signal(signal.SIGSTOP)
-        postgres.sql(f"select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '{first.pipeline}'")
+        first.signal(signal.SIGSTOP)  # the server lets go of a reader that is silent
         second.streaming()
         second.wait_log(r"code=settled")
         time.sleep(1)

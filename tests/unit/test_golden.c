@@ -225,7 +225,8 @@ Test(golden, avsc_files_are_what_the_writer_writes)
              {"transaction-key", wf_schema_transaction_key},
              {"transaction-value", wf_schema_transaction_value},
              {"heartbeat-key", wf_schema_heartbeat_key},
-             {"heartbeat-value", wf_schema_heartbeat_value}};
+             {"heartbeat-value", wf_schema_heartbeat_value},
+             {"dead-letter", wf_schema_dead_letter}};
 
     for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
         char path[512], have[8192];

@@ -275,8 +275,6 @@ Test(profile_debezium, refuses_keys_too_large_for_the_headers)
     memset(other, 1, sizeof(other) - 1);
     kit_open(&k);
     kit_table(&k, "public", "t", 'd', text, 1, "a");
-    cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_OK, "%s",
-                 k.err.text);
     memset(big, 2, sizeof(big) - 1);
     cr_expect_eq(kit_change(&k, WF_CHANGE_UPDATE, WF_OLD_KEY, old_row, now), WF_REJECT);
     cr_expect_str_eq(k.err.code, "event_too_large");
