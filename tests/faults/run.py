@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import sys
 import threading
 import time
@@ -111,7 +112,8 @@ class Keeper(threading.Thread):
 
     def _judge(self) -> None:
         status = self.ferry.status
-        if status is None or status == -signal.SIGKILL or (status == 0 and self._terms):
+        told = status in (0, -signal.SIGTERM) and self._terms  # the signal itself, in the first milliseconds
+        if status is None or status == -signal.SIGKILL or told:
             self._terms = 0
             return
         last = (self.ferry.log_text().splitlines() or [""])[-1]
@@ -289,6 +291,7 @@ class Run:
         self.wrong = Violations()
         self.begun = time.monotonic()
         self.small_disk: Path | None = None
+        self.clock_file = Path()
         self.checkpoints: Checkpoints | None = None
         self.database = unique("faults")
         self.load = Workload(plan, self.pg, self.database)
@@ -320,20 +323,16 @@ class Run:
             },
             partitions=plan.partitions, **sink,
         )  # fmt: skip
-        library = schedule.faketime()
-        if library and any(fault.kind == "clock" for fault in plan.faults):
-            ferry.env |= {
-                "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(ferry.dir / "clock"),
-                "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }  # fmt: skip
-            (ferry.dir / "clock").write_text("+0")
+        if any(fault.kind == "clock" for fault in plan.faults) and (library := schedule.wall_clock(default_run_dir())):
+            self.clock_file = ferry.dir / "clock"
+            ferry.env |= {"LD_PRELOAD": str(library), "WALL_CLOCK": str(self.clock_file)}
+            self.clock_file.write_bytes(bytes(8))
         return ferry
 
     def set_clock(self, seconds: float) -> None:
         """The wall clock of walferry, so many seconds away from the real one."""
-        part = self.ferry.dir / "clock.part"
-        part.write_text(f"{seconds:+.0f}")
-        part.rename(self.ferry.dir / "clock")
+        with open(self.clock_file, "r+b") as file:
+            file.write(struct.pack("=q", int(seconds * 1e6)))
 
     # -- the run
 
