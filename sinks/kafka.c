@@ -112,7 +112,8 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
                            "kafka_fatal", "%s%s", text, wf_kafka_cure(cause));
         return;
     }
-    if (code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE && s->failure == WF_OK) /* no second try there */
+    if (code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE &&
+        s->failure == WF_OK) /* no second try there */
         s->failure = wf_err_set(&s->failure_err, WF_RETRY, "kafka", "%s", reason);
     if (!said_lately(s, code))
         wf_log(WF_LOG_WARN, "kafka", NULL, "%s: %s%s", rd_kafka_err2name((rd_kafka_resp_err_t)code),

@@ -1,8 +1,9 @@
 /* Preloaded into walferry: a wall clock that can be set, as an administrator or a time server does.
  *
- * The file named by WALL_CLOCK holds how far it is off, an int64_t in microseconds, and may change at any
- * moment. A wait for a time of that clock heeds the change, as the kernel's own do. (libfaketime does not:
- * it moves timespec_get() but not cnd_timedwait(), which so waits for a time of another clock.) */
+ * The file named by WALL_CLOCK holds how far it is off, an int64_t in microseconds, and may change
+ * at any moment. A wait for a time of that clock heeds the change, as the kernel's own do.
+ * (libfaketime does not: it moves timespec_get() but not cnd_timedwait(), which so waits for a time
+ * of another clock.) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -104,7 +105,8 @@ int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *until)
     int rc = thrd_timedout;
 
     if (!next)
-        next = (int (*)(cnd_t *, mtx_t *, const struct timespec *))dlsym(RTLD_NEXT, "cnd_timedwait");
+        next =
+            (int (*)(cnd_t *, mtx_t *, const struct timespec *))dlsym(RTLD_NEXT, "cnd_timedwait");
     while (rc == thrd_timedout && (end = slice_end(until)) != 0) {
         struct timespec slice = timespec_of(end);
 
