@@ -423,7 +423,7 @@ def test_a_machine_short_of_threads_is_no_fault_of_the_configuration(postgres, r
     ferry.streaming()
     postgres.sql("insert into t values (1, 'x')", dbname=db)
     ferry.caught_up()
-    ferry.wait_log("state=retrying .*[Cc]reate .*thread")
+    ferry.wait_log("(?i)state=retrying .*create .*thread")
     assert len(kafka.read(ferry.topic("t"))) == 1
 
 
