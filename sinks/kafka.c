@@ -115,6 +115,9 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
                            "kafka_fatal", "%s%s", text, wf_kafka_cure(cause));
         return;
     }
+    if (code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE &&
+        s->failure == WF_OK) /* no second try there */
+        s->failure = wf_err_set(&s->failure_err, WF_RETRY, "kafka", "%s", reason);
     if (!said_lately(s, code))
         wf_log(WF_LOG_WARN, "kafka", NULL, "%s: %s%s", rd_kafka_err2name((rd_kafka_resp_err_t)code),
                reason, hint_for(code, reason));
@@ -148,7 +151,7 @@ static enum wf_rc start(struct wf_sink *s, rd_kafka_conf_t *rc, struct wf_err *e
     s->rk = rd_kafka_new(RD_KAFKA_PRODUCER, rc, text, sizeof(text));
     if (!s->rk) {
         rd_kafka_conf_destroy(rc);
-        return wf_err_config(err, "%s", text);
+        return wf_kafka_no_client(text, err);
     }
     s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->event_fd < 0)

@@ -290,7 +290,7 @@ enum wf_rc wf_kafka_store(const void *conf, const char *pipeline, const struct w
     t.rk = rd_kafka_new(RD_KAFKA_PRODUCER, rc, text, sizeof(text));
     if (!t.rk) {
         rd_kafka_conf_destroy(rc);
-        return wf_err_config(err, "%s", text);
+        return wf_kafka_no_client(text, err);
     }
     ok = store_with(&t, cp, err);
     rd_kafka_destroy(t.rk);

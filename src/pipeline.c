@@ -276,7 +276,7 @@ static bool is_boundary(const struct wf_pipeline *p)
     if (__builtin_expect(p->change.kind > WF_CHANGE_COMMIT, 1))
         return false;
     return p->change.kind == WF_CHANGE_BEGIN || p->skipping || p->stage == PUBLISHED ||
-           !wf_encoder_ends(p->encoder);
+           (p->stage == DECODED && !wf_encoder_ends(p->encoder));
 }
 
 static __attribute__((noinline)) enum wf_rc set_aside(struct wf_pipeline *p, struct wf_err *err)

@@ -92,6 +92,22 @@ def test_events_and_checkpoint_become_readable_together(postgres, run_dir, kafka
     assert len(kafka.read(ferry.topic("t"))) == 11
 
 
+@pytest.mark.parametrize("rows", (98, 99, 100, 199))
+def test_the_end_of_a_transaction_that_is_split_right_before_it_is_published(postgres, run_dir, kafka, registry, rows):
+    """BEGIN and 99 rows fill the first part, so END has to wait for a commit."""
+    db = database(postgres, TABLE)
+    ferry = kafka_ferry(
+        run_dir, postgres, db, kafka, registry, format={"provide_transaction_metadata": True},
+        delivery="exactly_once", transaction_idle="500ms", split_events=100, transaction_events=100,
+    ).streaming()  # fmt: skip
+    postgres.sql(f"insert into t select i, 'x' from generate_series(1, {rows}) i", dbname=db)
+    ferry.caught_up()
+    decode, topic = Decoder(registry), f"{ferry.pipeline}.transaction"
+    wait_until(lambda: len(kafka.read(topic)) >= 2, 10, "BEGIN and END")
+    begin, end = (decode(record.value) for record in kafka.read(topic))
+    assert (begin["status"], end["status"], end["event_count"]) == ("BEGIN", "END", rows)
+
+
 @pytest.mark.parametrize("faults", (8, pytest.param(200, marks=(pytest.mark.long, seconds(1800)))))
 def test_kill_9_at_random_moments_loses_and_doubles_nothing(postgres, run_dir, kafka, registry, faults, record_property):
     run = Run(run_dir, postgres, kafka, registry)
