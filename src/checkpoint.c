@@ -432,7 +432,8 @@ enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoi
 
     pthread_mutex_lock(&s->lock);
     rc = load_locked(s, &now, err);
-    if (rc == WF_OK && cp->generation == now.generation) {
+    /* A save that failed and the one after it have one generation, but not one time. */
+    if (rc == WF_OK && cp->generation == now.generation && cp->saved_us == now.saved_us) {
         if (s->generation != now.generation) /* another's: nobody knows whether it was synced */
             s->settled = false;
         s->generation = now.generation;

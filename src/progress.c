@@ -65,6 +65,7 @@ static void save_run(struct wf_job *job)
     /* Whoever had the slot before may have written since. */
     p->save.rc = wf_checkpoint_load(p->env.store, &old, &p->save.err);
     p->save.cp.generation = old.generation;
+    p->save.cp.saved_us = old.saved_us;
     if (p->save.rc == WF_OK)
         p->save.rc = wf_checkpoint_claim(p->env.store, &p->save.cp, &p->save.err);
 }

@@ -595,6 +595,7 @@ int main(int argc, char **argv)
     struct arguments a;
     uint64_t failures = 0;
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (!parse(&a, argc, argv)) {
         fprintf(stderr, "usage: sim [--seeds A..B] [--mode eos|alo] [--mutant NAME] [--memory] "
                         "[-v] | --mutants\n");

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lsn.h"
 #include "sim.h"
 
 #define SECTORS 2
@@ -250,6 +251,9 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t at)
     memcpy(s->bytes, buf, part);
     if (s->len < part)
         s->len = part;
+    sim_trace("disk: generation %llu, position %s in copy %u, %zu bytes",
+              (unsigned long long)word(s, GENERATION_AT), wf_lsn_text(word(s, LSN_AT)).s,
+              (unsigned)(at / SECTOR_BYTES), part);
     return (ssize_t)part;
 }
 
@@ -260,6 +264,7 @@ int __wrap_fdatasync(int fd)
 
     for (unsigned i = 0; i < SECTORS && !(failed && sim_one_in(2)); i++)
         inode->durable[i] = inode->now[i];
+    sim_trace("disk: sync%s", failed ? " fails" : "");
     return failed ? -1 : 0;
 }
 
