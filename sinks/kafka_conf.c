@@ -285,6 +285,13 @@ static const rd_kafka_resp_err_t for_persons[] = {
 
 #define FOR_PERSONS (sizeof(for_persons) / sizeof(for_persons[0]))
 
+enum wf_rc wf_kafka_no_client(const char *text, struct wf_err *err)
+{
+    if (rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE)
+        return wf_err_set(err, WF_RETRY, "kafka", "%s", text);
+    return wf_err_config(err, "%s", text);
+}
+
 bool wf_kafka_needs_person(rd_kafka_resp_err_t code)
 {
     for (size_t i = 0; i < FOR_PERSONS; i++) {

@@ -43,6 +43,10 @@ enum wf_rc wf_kafka_settings(const struct wf_kafka_conf *c, const char *pipeline
 enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_conf_t *rc,
                                       struct wf_err *err);
 
+/* rd_kafka_new() gave nothing but @text: a setting is wrong, or the machine had no thread to give.
+ */
+enum wf_rc wf_kafka_no_client(const char *text, struct wf_err *err);
+
 /* Whether trying again cannot help. */
 bool wf_kafka_needs_person(rd_kafka_resp_err_t code);
 /* Why the gapless guarantee could not be kept: librdkafka tells that in words only. */

@@ -172,7 +172,7 @@ enum wf_rc wf_kafka_read_to_end(const struct wf_kafka_conf *conf, const char *to
     rk = rd_kafka_new(RD_KAFKA_CONSUMER, rkc, text, sizeof(text));
     if (!rk) {
         rd_kafka_conf_destroy(rkc);
-        return wf_err_config(err, "%s", text);
+        return wf_kafka_no_client(text, err);
     }
     rd_kafka_poll_set_consumer(rk);
     rc = consume(rk, topic, settled, stop, fn, arg, err);

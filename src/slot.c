@@ -7,6 +7,7 @@
 #include "failover.h"
 #include "log.h"
 #include "lsn.h"
+#include "mutant.h"
 #include "plugins.h"
 #include "publication.h"
 
@@ -345,7 +346,8 @@ enum wf_rc wf_slot_compare(const struct wf_source_conf *conf, const struct wf_ac
                              cp->slot, conf->slot);
     if (!slot->exists)
         return refuse_missing(conf, server, promoted, cp, err);
-    if (slot->confirmed_lsn > cp->lsn && accept->gap_lsn != slot->confirmed_lsn)
+    if (slot->confirmed_lsn > cp->lsn && accept->gap_lsn != slot->confirmed_lsn &&
+        !WF_MUTANT(gap_ignored))
         return refuse_gap(conf, slot, cp, err);
     if (slot->confirmed_lsn > cp->lsn) {
         cp->lsn = slot->confirmed_lsn;
@@ -528,7 +530,7 @@ static enum wf_rc first_start(PGconn *conn, const struct wf_slot_env *env, wf_ca
                conf->slot, wf_lsn_text(cp->lsn).s);
     } else {
         cp->state = WF_CHECKPOINT_INTENT;
-        rc = wf_checkpoint_save(env->store, cp, err);
+        rc = wf_checkpoint_claim(env->store, cp, err);
         if (rc == WF_OK)
             rc = create_slot(conn, conf, cancel, server, &cp->lsn, err);
         if (rc != WF_OK)
@@ -537,7 +539,7 @@ static enum wf_rc first_start(PGconn *conn, const struct wf_slot_env *env, wf_ca
                wf_lsn_text(cp->lsn).s);
     }
     cp->state = WF_CHECKPOINT_ACTIVE;
-    return wf_checkpoint_save(env->store, cp, err);
+    return wf_checkpoint_claim(env->store, cp, err);
 }
 
 static void begin_checkpoint(const struct wf_source_conf *conf, const struct wf_server *server,
@@ -560,6 +562,22 @@ static enum wf_rc refuse_kept_elsewhere(const struct wf_checkpoint *cp, struct w
                          wf_lsn_text(cp->lsn).s);
 }
 
+/* Another daemon may have made the slot, and published, since it was looked for. */
+static enum wf_rc compare_missing(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
+                                  const struct wf_server *server, struct wf_checkpoint *kept,
+                                  struct wf_err *err)
+{
+    struct wf_slot_info slot;
+    enum wf_rc rc = wf_slot_look(conn, env->conf->slot, cancel, &slot, err);
+
+    if (rc != WF_OK)
+        return rc;
+    if (slot.exists)
+        return wf_err_set(err, WF_RETRY, "slot_moved", "slot \"%s\" was made meanwhile",
+                          env->conf->slot);
+    return wf_slot_compare(env->conf, &env->accept, server, &slot, kept, err);
+}
+
 /* The slot comes first, as the lock; what the keeper has counts only after that. A slot that is not
  * there is no lock, but then a checkpoint anywhere means that it was there once. */
 static enum wf_rc ready_for_keeper(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
@@ -575,7 +593,7 @@ static enum wf_rc ready_for_keeper(PGconn *conn, const struct wf_slot_env *env, 
     if (rc != WF_OK)
         return rc;
     if (kept.state != WF_CHECKPOINT_NONE)
-        return wf_slot_compare(env->conf, &env->accept, server, slot, &kept, err);
+        return compare_missing(conn, env, cancel, server, &kept, err);
     if (cp->state == WF_CHECKPOINT_ACTIVE || cp->state == WF_CHECKPOINT_COPY)
         return wf_slot_compare(env->conf, &env->accept, server, slot, cp, err);
     begin_checkpoint(env->conf, server, cp);
@@ -597,8 +615,25 @@ static enum wf_rc start_from(PGconn *conn, const struct wf_slot_env *env, wf_can
         begin_checkpoint(env->conf, server, cp);
         return first_start(conn, env, cancel, server, slot, cp, err);
     }
+    if (slot->active_pid) /* its position moves, and so does what its reader saves */
+        return wf_slot_is_active(env->conf, slot->active_pid, err);
     rc = wf_slot_compare(env->conf, &env->accept, server, slot, cp, err);
     return rc == WF_OK ? ensure_publication(conn, env->conf, false, false, cancel, err) : rc;
+}
+
+/* Who reads the slot saves first and acknowledges then: a checkpoint that is loaded after the look
+ * is not behind it. One that is past the WAL of that look was saved after it: look again. */
+static enum wf_rc look_and_load(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
+                                struct wf_slot_info *slot, struct wf_checkpoint *cp,
+                                struct wf_err *err)
+{
+    enum wf_rc rc = wf_slot_look(conn, env->conf->slot, cancel, slot, err);
+
+    if (rc == WF_OK)
+        rc = wf_checkpoint_load(env->store, cp, err);
+    if (rc == WF_OK && cp->lsn > slot->wal_lsn)
+        rc = wf_slot_look(conn, env->conf->slot, cancel, slot, err);
+    return rc;
 }
 
 enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
@@ -606,12 +641,10 @@ enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_slot_env *env, wf_cancel 
                          struct wf_err *err)
 {
     struct wf_slot_info slot;
-    enum wf_rc rc = wf_checkpoint_load(env->store, cp, err);
+    enum wf_rc rc = look_and_load(conn, env, cancel, &slot, cp, err);
 
     if (rc == WF_OK)
         rc = wf_failover_check(env->conf, server, err);
-    if (rc == WF_OK)
-        rc = wf_slot_look(conn, env->conf->slot, cancel, &slot, err);
     if (rc == WF_OK && slot.exists)
         rc = check_kind(env->conf, server, &slot, err);
     if (rc == WF_OK)
@@ -633,7 +666,10 @@ enum wf_rc wf_slot_settle(const struct wf_slot_env *env, const struct wf_server 
                              "position with `walferry checkpoint set FILE LSN`",
                              wf_lsn_text(cp->lsn).s, wf_lsn_text(slot->confirmed_lsn).s);
     if (kept->state != WF_CHECKPOINT_NONE) {
-        *cp = *kept;
+        if (!WF_MUTANT(copy_is_truth) || cp->state != WF_CHECKPOINT_COPY)
+            *cp = *kept;
+        if (WF_MUTANT(slot_is_truth))
+            cp->lsn = slot->confirmed_lsn;
     } else if (cp->state != WF_CHECKPOINT_ACTIVE) { /* none anywhere: the slot is all there is */
         begin_checkpoint(env->conf, server, cp);
         cp->lsn = slot->confirmed_lsn;

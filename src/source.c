@@ -158,6 +158,8 @@ static void connect_done(struct wf_job *job)
     s->cp = s->attempt.cp;
     s->variant = s->attempt.variant;
     s->state = WF_SOURCE_STREAMING;
+    if (s->env.keeper) /* an older server would go back to it before it is compared */
+        s->acked_lsn = 0;
     s->announce = s->connected_once = true;
     s->storm.count = 0;
     s->fd = PQsocket(s->conn);
@@ -433,6 +435,12 @@ enum wf_rc wf_source_settle(struct wf_source *s, const struct wf_checkpoint *kep
     const struct wf_slot_env env = wf_source_slot_env(s);
     enum wf_rc rc = wf_slot_settle(&env, &s->server, &s->slot, kept, &s->cp, err);
 
+    /* The slot may be lost again without our knowledge, and its new reader ahead of what we saw of
+     * the server: a look of after that decides. */
+    if (rc == WF_FATAL && kept->lsn > s->slot.wal_lsn && kept->lsn != s->doubted_lsn) {
+        s->doubted_lsn = kept->lsn;
+        return err->rc = WF_RETRY;
+    }
     if (rc == WF_OK)
         wf_log(WF_LOG_INFO, "settled", NULL, "the checkpoint stands at %s, the slot at %s",
                wf_lsn_text(s->cp.lsn).s, wf_lsn_text(s->slot.confirmed_lsn).s);

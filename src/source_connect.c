@@ -5,6 +5,7 @@
 #include "failover.h"
 #include "log.h"
 #include "lsn.h"
+#include "mutant.h"
 #include "plugins.h"
 #include "select.h"
 #include "source_parts.h"
@@ -145,7 +146,7 @@ static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err
                           wf_lsn_text(slot->confirmed_lsn).s);
     /* The daemon whose slot this was can save no more from here on. If it, or our own progress
      * meanwhile, has saved once more since ours was loaded, the next attempt loads that. */
-    return wf_checkpoint_claim(s->env.store, &s->attempt.cp, err);
+    return WF_MUTANT(no_claim) ? WF_OK : wf_checkpoint_claim(s->env.store, &s->attempt.cp, err);
 }
 
 static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, size_t size,

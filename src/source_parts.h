@@ -52,6 +52,7 @@ struct wf_source {
     struct wf_server server;
     struct wf_slot_info slot;
     struct wf_checkpoint cp;
+    uint64_t doubted_lsn; /* a keeper's checkpoint past the WAL that was seen before it */
 };
 
 /* Run of the connect job, on the worker: from nothing to a stream of a slot that is ours. */

@@ -413,6 +413,20 @@ def test_a_registry_that_restarts_costs_nothing(postgres, run_dir, kafka):
     registry.close()
 
 
+@pytest.mark.parametrize("thread", (3, 4, 5))
+def test_a_machine_short_of_threads_is_no_fault_of_the_configuration(postgres, run_dir, kafka, registry, thread):
+    """The client library gets one thread too few: at its start (3), or for a broker."""
+    db = database(postgres, TABLE)
+    ferry = kafka_ferry(run_dir, postgres, db, kafka, registry)
+    strace = ["strace", "-f", "-qq", "-o", str(run_dir / "strace"), "-e", "trace=clone3"]
+    ferry.argv = [*strace, "-e", f"inject=clone3:error=EAGAIN:when={thread}", *ferry.argv]
+    ferry.streaming()
+    postgres.sql("insert into t values (1, 'x')", dbname=db)
+    ferry.caught_up()
+    ferry.wait_log("(?i)state=retrying .*create .*thread")
+    assert len(kafka.read(ferry.topic("t"))) == 1
+
+
 def test_a_broker_killed_in_the_middle_repeats_and_loses_nothing(postgres, run_dir, registry):
     db = database(postgres, DDL)
     oracle = Oracle(postgres, db)

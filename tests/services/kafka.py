@@ -6,7 +6,7 @@ import base64
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,8 @@ class Kafka(Process):
     (carol/carol-secret) and BADNAME (a certificate for another host), addresses in `.listeners`,
     certificates in `.certs`, and an authorizer: anonymous clients may do all, named ones nothing
     until allow(). `proxied=True` adds a listener whose clients all come through `.proxy`
-    (`.proxied_bootstrap`), so that their network can be cut while others still see the broker.
+    (`.proxied_bootstrap`), so that their network can be cut while others still see the broker;
+    `proxy` makes it, a TcpProxy by default.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Kafka(Process):
         *,
         security: bool = False,
         proxied: bool = False,
+        proxy: Callable[[tuple[str, int]], Any] = TcpProxy,
         heap_mb: int = 160,
         making_archive: bool = False,
     ):
@@ -71,7 +73,7 @@ class Kafka(Process):
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self.cluster_id = self.cluster_id.replace("-", "A")  # a leading dash would look like an option
         self.certs: Certificates | None = None
-        self.proxy: TcpProxy | None = None
+        self.proxy: Any = None
         self.listeners = {"PLAINTEXT": f"127.0.0.1:{free_port()}"}
         self.bootstrap = self.listeners["PLAINTEXT"]
         self._advertised = dict(self.listeners)
@@ -79,7 +81,7 @@ class Kafka(Process):
         self._security = security
         if proxied:
             port = free_port()
-            self.proxy = TcpProxy(("127.0.0.1", port))
+            self.proxy = proxy(("127.0.0.1", port))
             self.listeners["PROXIED"] = f"127.0.0.1:{port}"
             self._advertised["PROXIED"] = self.proxied_bootstrap = self.proxy.address
         if security:
