@@ -268,6 +268,7 @@ class Postgres(Process):
         """kill -9 of all its processes at once, as when the power goes."""
         if not self.alive:
             return
+        self.sigstop()  # else it may make one more child, which would keep the shared memory
         pids = [self.pid, *self._children()]
         self.signal(signal.SIGKILL)
         for pid in pids[1:]:
