@@ -385,7 +385,8 @@ def test_a_transaction_of_1_gb_while_the_broker_is_stopped(run_dir, kafka, regis
             time.sleep(40)  # four time-outs of the walsender
             stalled = ferry.rss_kb() / 1024
             assert ferry.confirmed() < commit, "the slot keeps it"
-            assert pg.slot(ferry.pipeline)["active_pid"] == backend, "the connection is served meanwhile"
+            if delivery == "at_least_once":  # else a commit that fails is a new beginning, by design
+                assert pg.slot(ferry.pipeline)["active_pid"] == backend, "the connection is served meanwhile"
         finally:
             kafka.sigcont()
         ferry.caught_up(400)

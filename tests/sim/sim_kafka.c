@@ -938,6 +938,11 @@ rd_kafka_resp_err_t wf_kafka_cause(rd_kafka_resp_err_t fatal, const char *text)
     return fatal;
 }
 
+enum wf_rc wf_kafka_no_client(const char *why, struct wf_err *err)
+{
+    return wf_err_set(err, WF_RETRY, "kafka", "%s", why);
+}
+
 const char *wf_kafka_cure(rd_kafka_resp_err_t code)
 {
     (void)code;
