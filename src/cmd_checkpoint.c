@@ -360,7 +360,8 @@ int wf_cmd_checkpoint(int argc, char **argv)
     argc -= optind + 1;
     argv += optind + 1;
     right = strcmp(verb, "set") == 0 ? argc == 2 : argc == 1;
-    if (!right || (strcmp(verb, "show") && strcmp(verb, "set") && strcmp(verb, "export")))
+    if (!right ||
+        (strcmp(verb, "show") != 0 && strcmp(verb, "set") != 0 && strcmp(verb, "export") != 0))
         return wf_usage(help, false);
     return run(&j, verb, argc, argv);
 }

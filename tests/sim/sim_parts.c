@@ -353,7 +353,8 @@ void wf_log(enum wf_level level, const char *code, const char *fields, const cha
     sim_trace("log %s %s%s%.150s", code, fields ? fields : "", fields ? " " : "", text);
 }
 
-/* ---- what a schedule has none of: promotions, publications, changes that cannot be published ---- */
+/* ---- what a schedule has none of: promotions, publications, changes that cannot be published ----
+ */
 
 bool wf_failover_wanted(const struct wf_source_conf *conf, const struct wf_server *server)
 {
