@@ -144,6 +144,12 @@ enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *
     return rc;
 }
 
+enum wf_rc wf_encoder_origin(struct wf_encoder *e, const struct wf_origin *origin,
+                             struct wf_err *err)
+{
+    return wf_envelope_origin(&e->envelope, origin) ? WF_OK : wf_encode_no_memory(err);
+}
+
 void wf_encoder_free(struct wf_encoder *e)
 {
     if (!e)

@@ -29,6 +29,9 @@ enum wf_rc wf_encoder_new(struct wf_encoder **out, const struct wf_format_conf *
                           const struct wf_source_conf *source, enum wf_framing framing,
                           size_t max_event, const struct wf_origin *origin, struct wf_err *err);
 void wf_encoder_free(struct wf_encoder *e);
+/* Between transactions: the same database, on another timeline. */
+enum wf_rc wf_encoder_origin(struct wf_encoder *e, const struct wf_origin *origin,
+                             struct wf_err *err);
 
 /**
  * wf_encoder_plan() - compile the plan of a relation version; sets rel->plan and rel->plan_free

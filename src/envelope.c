@@ -33,21 +33,27 @@ static int64_t floor_ms(int64_t us)
     return us / 1000 - (us % 1000 < 0);
 }
 
-bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const struct wf_origin *origin,
-                      bool ts_ns)
+bool wf_envelope_origin(struct wf_envelope *e, const struct wf_origin *origin)
 {
     char id[24];
 
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)origin->system_id);
+    wf_buf_reset(&e->native);
+    put_string(&e->native, id);
+    put_long(&e->native, origin->timeline);
+    put_string(&e->native, origin->database);
+    return !e->native.failed;
+}
+
+bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const struct wf_origin *origin,
+                      bool ts_ns)
+{
     *e = (struct wf_envelope){.ts_ns = ts_ns};
     wf_buf_init(&e->fixed, SOURCE_MAX);
     wf_buf_init(&e->txn.head, SOURCE_MAX);
     wf_buf_init(&e->txn.tail, SOURCE_MAX);
     wf_buf_init(&e->native, SOURCE_MAX);
     wf_buf_init(&e->txn.commit_lsn, SOURCE_MAX);
-    snprintf(id, sizeof(id), "%llu", (unsigned long long)origin->system_id);
-    put_string(&e->native, id);
-    put_long(&e->native, origin->timeline);
-    put_string(&e->native, origin->database);
     put_string(&e->fixed, WF_VERSION);
     put_string(&e->fixed, "postgresql");
     put_string(&e->fixed, prefix);
@@ -56,7 +62,7 @@ bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const struct wf
     put_string(&e->fixed, "false");
     put_string(&e->fixed, origin->database);
     e->now.us = INT64_MIN;
-    return !e->fixed.failed && !e->native.failed;
+    return wf_envelope_origin(e, origin) && !e->fixed.failed;
 }
 
 void wf_envelope_deinit(struct wf_envelope *e)

@@ -41,6 +41,8 @@ struct wf_origin {
 bool wf_envelope_init(struct wf_envelope *e, const char *prefix, const struct wf_origin *origin,
                       bool ts_ns);
 void wf_envelope_deinit(struct wf_envelope *e);
+/* A promotion gives the same database another timeline. Return: false when memory is out. */
+bool wf_envelope_origin(struct wf_envelope *e, const struct wf_origin *origin);
 
 /**
  * wf_envelope_begin() - make ready for the events of one change

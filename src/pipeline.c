@@ -160,8 +160,11 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
 {
     const struct wf_server *server = wf_source_server(p->source);
     const struct wf_checkpoint *cp = wf_source_start_point(p->source);
+    const struct wf_format_conf *format = &p->config->format;
+    const struct wf_origin origin = {server->database, server->system_id, server->timeline,
+                                     server->raw_text};
     uint64_t read_lsn = wf_delivery_read_lsn(p->delivery);
-    enum wf_rc rc = WF_OK;
+    enum wf_rc rc;
 
     wf_delivery_abandon(p->delivery);
     p->skipping = false;
@@ -175,15 +178,12 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     if (p->decoder_ops->started)
         p->decoder_ops->started(p->decoder, wf_source_variant(p->source));
     wf_progress_start(p->progress, cp);
-    if (!p->encoder) {
-        const struct wf_format_conf *format = &p->config->format;
-        const struct wf_origin origin = {server->database, server->system_id, server->timeline,
-                                         server->raw_text};
-
+    if (p->encoder)
+        rc = wf_encoder_origin(p->encoder, &origin, err);
+    else
         rc =
             wf_encoder_new(&p->encoder, format, &p->config->source, framing_of(format, p->sink_ops),
                            wf_config_largest(p->config), &origin, err);
-    }
     if (rc == WF_OK && !p->shapes) {
         struct wf_shapes_env env = {p->config, p->worker, p->encoder, p->registry};
 

@@ -62,7 +62,8 @@ enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, stru
  * wf_source_settle() - with a keeper: decide where to start, before anything is read
  * @kept: what the keeper has now that the slot is ours and nobody else can write there
  *
- * Return: WF_OK: wf_source_start_point() is valid; WF_FATAL a refusal.
+ * Return: WF_OK: wf_source_start_point() is valid; WF_RETRY: connect again and look anew; WF_FATAL
+ * a refusal.
  */
 enum wf_rc wf_source_settle(struct wf_source *s, const struct wf_checkpoint *kept,
                             struct wf_err *err);

@@ -433,3 +433,10 @@ enum wf_rc wf_failover_held_back(PGconn *conn, wf_cancel *cancel, char *out, siz
     out[0] = '\0';
     return WF_OK;
 }
+
+enum wf_rc wf_encoder_origin(struct wf_encoder *e, const struct wf_origin *origin,
+                             struct wf_err *err)
+{
+    (void)e, (void)origin, (void)err;
+    return WF_OK;
+}

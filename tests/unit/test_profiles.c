@@ -49,6 +49,20 @@ Test(profile_native, small_envelope_with_numbered_events)
     kit_close(&k);
 }
 
+Test(profile_native, tells_the_timeline_after_a_promotion)
+{
+    const struct wf_origin promoted = {"shop", 7000000000000000001, 3, false};
+    struct kit k = {0};
+
+    open_profile(&k, WF_PROFILE_NATIVE);
+    cr_assert_eq(kit_insert(&k, row), WF_OK, "%s", k.err.text);
+    cr_assert_eq(wf_encoder_origin(k.encoder, &promoted, &k.err), WF_OK);
+    wf_encoder_begin(k.encoder);
+    cr_assert_eq(kit_insert(&k, row), WF_OK, "%s", k.err.text);
+    cr_expect(strstr(kit_value(&k, 0), "\"timeline\":3,\"db\":\"shop\","), "%s", kit_value(&k, 0));
+    kit_close(&k);
+}
+
 Test(profile_native, only_keys_are_required_and_nothing_has_a_default)
 {
     struct kit k = {0};
