@@ -18,6 +18,7 @@
 #include "kafka_topics.h"
 #include "kafka_txn.h"
 #include "log.h"
+#include "mutant.h"
 #include "sink.h"
 
 #define LOG_EVERY_US 30000000 /* one line per kind of broker trouble */
@@ -61,11 +62,13 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     (void)rk;
     if (s->failure != WF_OK) /* what follows a failure is not confirmed: it comes again, in order */
         return;
-    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || WF_MUTANT(failure_confirmed)) {
         if (!s->txn)
             wf_delivery_acked(s->env->delivery, (uint64_t)(uintptr_t)m->_private, 1);
         return;
     }
+    if (WF_MUTANT(failure_passed))
+        return;
     s->failure =
         wf_kafka_error(m->err, m->rkt ? rd_kafka_topic_name(m->rkt) : "?", NULL, &s->failure_err);
 }
@@ -348,7 +351,8 @@ static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, st
 {
     rd_kafka_resp_err_t code;
 
-    if (s->job.queued || s->step == COMMITTED) /* no transaction is open for it */
+    if ((s->job.queued || s->step == COMMITTED) &&
+        !WF_MUTANT(publish_in_commit)) /* no transaction is open for it */
         return WF_AGAIN;
     code = produce(s, ev);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)

@@ -10,6 +10,7 @@
 #include "checkpoint_record.h"
 #include "kafka_topics.h"
 #include "loop.h"
+#include "mutant.h"
 
 #define API_END_TXN 26 /* Kafka protocol, "API Keys" */
 #define SLICE_MS 500   /* a call that blocks comes back that often to look for an end */
@@ -186,11 +187,14 @@ static void name_writer(struct wf_kafka_txn *t)
 enum wf_rc wf_kafka_txn_recover(struct wf_kafka_txn *t, struct wf_checkpoint *cp,
                                 struct wf_err *err)
 {
-    enum wf_rc rc = persist(t, rd_kafka_init_transactions, wf_mono_us() + INIT_US,
-                            "taking the transactional id", err);
+    bool first = WF_MUTANT(read_first);
+    enum wf_rc rc = first ? read_checkpoint(t->conf, t->pipeline, true, &t->stop, cp, err) : WF_OK;
 
-    name_writer(t);
     if (rc == WF_OK)
+        rc = persist(t, rd_kafka_init_transactions, wf_mono_us() + INIT_US,
+                     "taking the transactional id", err);
+    name_writer(t);
+    if (rc == WF_OK && !first)
         rc = read_checkpoint(t->conf, t->pipeline, true, &t->stop, cp, err);
     return rc == WF_OK ? begin(t, err) : rc;
 }
@@ -203,9 +207,10 @@ enum wf_rc wf_kafka_txn_commit(struct wf_kafka_txn *t, const struct wf_checkpoin
 
     if (rc == WF_OK)
         rc = persist(t, rd_kafka_commit_transaction, until_us, "committing", err);
-    if (rc != WF_OK)
+    if (rc != WF_OK && !WF_MUTANT(commit_assumed))
         return rc;
-    *renew = atomic_load(&t->end_txn_sent) > 1 || atomic_load(&t->broken);
+    *renew =
+        !WF_MUTANT(no_recycle) && (atomic_load(&t->end_txn_sent) > 1 || atomic_load(&t->broken));
     return *renew ? WF_OK : begin(t, err);
 }
 

@@ -13,6 +13,7 @@
 
 #include "loop.h"
 #include "lsn.h"
+#include "mutant.h"
 
 #define FILE_NAME "checkpoint"
 #define SLOT_BYTES 4096 /* a slot never shares a disk sector with the other one */
@@ -28,7 +29,7 @@ struct record {
     uint64_t lsn;
     int64_t saved_us;
     uint32_t timeline;
-    uint32_t reserved;
+    uint32_t instance;
     char slot[64];
     uint32_t crc; /* CRC32C of everything before it */
 };
@@ -40,8 +41,10 @@ struct wf_checkpoint_store {
     int dir_fd;
     pthread_mutex_t lock;
     int fd;              /* -1 before the first save */
-    uint64_t generation; /* of the newest valid slot */
-    struct record tried; /* the last one written: on disk even if its sync failed */
+    uint64_t generation; /* of what this store saved or claimed last, 0 = nothing yet */
+    struct record tried; /* what a save that failed has left in its slot: ours all the same */
+    bool named;          /* the directory is synced since the file got its name */
+    bool settled;        /* the newest slot is durable: the other one may be written over */
 };
 
 /* Castagnoli polynomial, reflected; 120 bytes a save need no table. */
@@ -122,7 +125,7 @@ void wf_checkpoint_close(struct wf_checkpoint_store *s)
 static bool is_valid(const struct record *r)
 {
     return memcmp(r->magic, magic, sizeof(magic)) == 0 && r->version == FORMAT_VERSION &&
-           r->crc == crc32c(r, offsetof(struct record, crc)) &&
+           (WF_MUTANT(no_crc) || r->crc == crc32c(r, offsetof(struct record, crc))) &&
            memchr(r->slot, '\0', sizeof(r->slot)) && r->state >= WF_CHECKPOINT_INTENT &&
            r->state <= WF_CHECKPOINT_COPY;
 }
@@ -192,17 +195,18 @@ static enum wf_rc load_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
         return rc;
     newest = newest_slot(s);
     if (!newest.generation)
-        return wf_err_refuse(err, "checkpoint_invalid",
-                             "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
-                             "was delivered; hint: restore the file from a backup, or remove it "
-                             "to go on from the slot's position (that repeats, and loses nothing "
-                             "as long as only walferry used the slot)",
-                             s->dir);
-    s->generation = newest.generation;
+        return wf_err_refuse(
+            err, "checkpoint_invalid",
+            "both copies in %s/" FILE_NAME " are damaged, so nobody knows what "
+            "was delivered; hint: restore the file from a backup, or go on from the "
+            "slot's position with `walferry checkpoint set FILE slot` (that "
+            "repeats, and loses nothing as long as only walferry used the slot)",
+            s->dir);
     cp->state = (enum wf_checkpoint_state)newest.state;
     cp->generation = newest.generation;
     cp->system_id = newest.system_id;
     cp->timeline = newest.timeline;
+    cp->instance = newest.instance;
     cp->lsn = newest.lsn;
     cp->saved_us = newest.saved_us;
     memcpy(cp->slot, newest.slot, sizeof(cp->slot));
@@ -237,12 +241,12 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
 }
 
 /* A daemon that lost the slot without knowing it yet must not write over its successor's position:
- * what stands on disk has to be what this store wrote or loaded last. */
+ * what stands on disk has to be what this store saved or claimed last. */
 static enum wf_rc check_ours(struct wf_checkpoint_store *s, struct wf_err *err)
 {
     struct record newest = newest_slot(s);
 
-    if (!newest.generation || newest.generation == s->generation ||
+    if (WF_MUTANT(writes_over) || !newest.generation || newest.generation == s->generation ||
         (newest.generation == s->tried.generation && newest.crc == s->tried.crc))
         return WF_OK;
     return wf_err_set(err, WF_RETRY, "checkpoint_taken",
@@ -253,17 +257,46 @@ static enum wf_rc check_ours(struct wf_checkpoint_store *s, struct wf_err *err)
 static enum wf_rc write_slot(struct wf_checkpoint_store *s, int fd, const struct record *r,
                              struct wf_err *err)
 {
-    off_t at = (off_t)(r->generation & 1) * SLOT_BYTES;
-    ssize_t n = pwrite(fd, r, sizeof(*r), at);
+    off_t at = (off_t)(r->generation & !WF_MUTANT(one_slot)) * SLOT_BYTES;
+    ssize_t n;
 
+    s->settled = false;
+    n = pwrite(fd, r, sizeof(*r), at);
     if (n >= 0 && n < (ssize_t)sizeof(*r)) /* a part of it fitted */
         errno = ENOSPC;
-    if (n < (ssize_t)sizeof(*r) || fdatasync(fd) < 0)
-        return wf_err_sys(err, WF_RETRY,
-                          "cannot write %s/" FILE_NAME ", so nothing newer than the last "
-                          "checkpoint is acknowledged",
-                          s->dir);
+    if (n == (ssize_t)sizeof(*r) && (WF_MUTANT(no_sync) || fdatasync(fd) == 0)) {
+        s->settled = true;
+        return WF_OK;
+    }
+    wf_err_sys(err, WF_RETRY,
+               "cannot write %s/" FILE_NAME ", so nothing newer than the last checkpoint is "
+               "acknowledged",
+               s->dir);
+    if (pread(fd, &s->tried, sizeof(s->tried), at) != (ssize_t)sizeof(s->tried))
+        s->tried.generation = 0;
+    return WF_RETRY;
+}
+
+/* A file that was found may have been put there by a process that ended before it could sync. */
+static enum wf_rc sync_name(struct wf_checkpoint_store *s, struct wf_err *err)
+{
+    if (!s->named && !WF_MUTANT(no_name_sync) && fsync(s->dir_fd) < 0)
+        return wf_err_sys(err, WF_RETRY, "cannot sync %s", s->dir);
+    s->named = true;
     return WF_OK;
+}
+
+/* What was found may never have been synced: a process ended before it could, or the sync failed.
+ * As long as it may be lost the older slot must stay. */
+static enum wf_rc settle_newest(struct wf_checkpoint_store *s, const struct record *next,
+                                struct wf_err *err)
+{
+    struct record newest = newest_slot(s);
+
+    if (WF_MUTANT(unsettled) || s->settled || !newest.generation ||
+        newest.generation == next->generation)
+        return WF_OK;
+    return write_slot(s, s->fd, &newest, err);
 }
 
 static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct record *r,
@@ -273,17 +306,17 @@ static enum wf_rc rewrite_file(struct wf_checkpoint_store *s, const struct recor
 
     flock(s->fd, LOCK_EX); /* against the other daemon between looking and writing */
     rc = check_ours(s, err);
-    if (rc == WF_OK) {
+    if (rc == WF_OK)
+        rc = settle_newest(s, r, err);
+    if (rc == WF_OK)
         rc = write_slot(s, s->fd, r, err);
-        s->tried = *r;
-    }
     flock(s->fd, LOCK_UN);
-    return rc;
+    return rc == WF_OK ? sync_name(s, err) : rc;
 }
 
-/* The first save makes the file under another name: it exists complete or not at all. */
-static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record *r,
-                              struct wf_err *err)
+/* Under another name first: the file exists complete or not at all. */
+static enum wf_rc make_file(struct wf_checkpoint_store *s, const struct record *r,
+                            struct wf_err *err)
 {
     int fd = openat(s->dir_fd, FILE_NAME ".new",
                     O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -294,7 +327,7 @@ static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record
         close(fd);
         return WF_RETRY;
     }
-    if (renameat(s->dir_fd, FILE_NAME ".new", s->dir_fd, FILE_NAME) < 0 || fsync(s->dir_fd) < 0) {
+    if (renameat(s->dir_fd, FILE_NAME ".new", s->dir_fd, FILE_NAME) < 0) {
         wf_err_sys(err, WF_RETRY, "cannot move %s/" FILE_NAME ".new into place", s->dir);
         close(fd);
         return WF_RETRY;
@@ -303,23 +336,43 @@ static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record
     return WF_OK;
 }
 
+/* Of two daemons that make the first save at once, one finds the other's file. */
+static enum wf_rc create_file(struct wf_checkpoint_store *s, const struct record *r,
+                              struct wf_err *err)
+{
+    struct stat st;
+    enum wf_rc rc;
+
+    flock(s->dir_fd, LOCK_EX);
+    if (fstatat(s->dir_fd, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = wf_err_set(err, WF_RETRY, "checkpoint_taken",
+                        "another daemon has written %s/" FILE_NAME " meanwhile", s->dir);
+    else
+        rc = make_file(s, r, err);
+    flock(s->dir_fd, LOCK_UN);
+    return rc == WF_OK ? sync_name(s, err) : rc;
+}
+
 static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err)
 {
     struct record r = {.version = FORMAT_VERSION,
                        .state = cp->state,
                        .system_id = cp->system_id,
-                       .timeline = cp->timeline,
                        .lsn = cp->lsn,
-                       .saved_us = wf_wall_us()};
+                       .saved_us = wf_wall_us(),
+                       .timeline = cp->timeline,
+                       .instance = cp->instance};
     struct wf_checkpoint older;
     enum wf_rc rc = WF_OK;
 
     memcpy(r.magic, magic, sizeof(magic));
     memcpy(r.slot, cp->slot, sizeof(r.slot));
-    if (!s->generation) /* not loaded yet: what is in the file must not look newer than this */
+    if (!s->generation) { /* what is in the file must not look newer than this */
         rc = load_locked(s, &older, err);
-    r.generation = s->generation + 1;
+        s->generation = older.generation;
+    }
+    r.generation = s->generation + !WF_MUTANT(same_generation);
     r.crc = crc32c(&r, offsetof(struct record, crc));
     if (rc == WF_OK)
         rc = s->fd >= 0 ? rewrite_file(s, &r, err) : create_file(s, &r, err);
@@ -330,13 +383,43 @@ static enum wf_rc save_locked(struct wf_checkpoint_store *s, struct wf_checkpoin
     return rc;
 }
 
+/* A save that was under way when its store claimed a newer checkpoint comes too late. */
+static enum wf_rc check_forward(struct wf_checkpoint_store *s, const struct wf_checkpoint *cp,
+                                struct wf_err *err)
+{
+    struct wf_checkpoint now;
+    enum wf_rc rc = load_locked(s, &now, err);
+
+    if (rc == WF_OK && now.lsn > cp->lsn)
+        rc = wf_err_set(err, WF_RETRY, "checkpoint_moved", "the checkpoint in %s stands at %s",
+                        s->dir, wf_lsn_text(now.lsn).s);
+    return rc;
+}
+
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err)
 {
     enum wf_rc rc;
 
     pthread_mutex_lock(&s->lock);
-    rc = save_locked(s, cp, err);
+    rc = check_forward(s, cp, err);
+    if (rc == WF_OK)
+        rc = save_locked(s, cp, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+enum wf_rc wf_checkpoint_remove(struct wf_checkpoint_store *s, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    s->generation = 0;
+    if (unlinkat(s->dir_fd, FILE_NAME, 0) < 0 && errno != ENOENT)
+        rc = wf_err_sys(err, WF_FATAL, "cannot remove %s/" FILE_NAME, s->dir);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -344,14 +427,21 @@ enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoin
 enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                                struct wf_err *err)
 {
+    struct wf_checkpoint now;
     enum wf_rc rc;
 
     pthread_mutex_lock(&s->lock);
-    if (cp->generation == s->generation)
+    rc = load_locked(s, &now, err);
+    /* A save that failed and the one after it have one generation, but not one time. */
+    if (rc == WF_OK && cp->generation == now.generation && cp->saved_us == now.saved_us) {
+        if (s->generation != now.generation) /* another's: nobody knows whether it was synced */
+            s->settled = false;
+        s->generation = now.generation;
         rc = save_locked(s, cp, err);
-    else
+    } else if (rc == WF_OK) {
         rc = wf_err_set(err, WF_RETRY, "checkpoint_moved",
                         "the checkpoint in %s moved while the slot was being taken", s->dir);
+    }
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

@@ -19,7 +19,8 @@ struct wf_checkpoint {
     uint64_t generation; /* grows with each save */
     uint64_t system_id;  /* IDENTIFY_SYSTEM */
     uint32_t timeline;
-    uint64_t lsn; /* end of the last whole delivered transaction, or a later barrier */
+    uint32_t instance; /* of the server process it was read from, 0 = unknown; see wf_server */
+    uint64_t lsn;      /* end of the last whole delivered transaction, or a later barrier */
     int64_t saved_us;
     char slot[64];
     /* A keeper's only: of the transaction after lsn the first changes are delivered as well. */
@@ -63,15 +64,19 @@ enum wf_rc wf_checkpoint_peek(const char *dir, struct wf_checkpoint *cp, struct 
  * wf_checkpoint_save() - durable when it returns WF_OK
  * @cp: state, system_id, timeline, lsn, slot; generation and saved_us are set here
  *
- * Blocks for an fdatasync. Return: WF_RETRY when the disk refused: the older checkpoint stands, so
- * nothing newer may be acknowledged; WF_FATAL as wf_checkpoint_load(), which the first save of a
- * store implies. May be called from any thread.
+ * Blocks for an fdatasync. Return: WF_RETRY when the disk refused, or what stands is further: the
+ * checkpoint stays, so nothing newer may be acknowledged; WF_FATAL as wf_checkpoint_load(), which
+ * the first save of a store implies. May be called from any thread.
  */
 enum wf_rc wf_checkpoint_save(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                               struct wf_err *err);
 
-/* As wf_checkpoint_save() for a @cp that was loaded a while ago: WF_RETRY when this store has saved
- * since, for that may be acknowledged already and must not be written over. */
+/* Forget what is stored: for a file that is damaged and about to be written anew. */
+enum wf_rc wf_checkpoint_remove(struct wf_checkpoint_store *s, struct wf_err *err);
+
+/* As wf_checkpoint_save() for a @cp that was loaded a while ago, by who may write from now on:
+ * WF_RETRY when anybody has saved since, for that may be acknowledged already. Loading alone gives
+ * no right to save over what another store wrote. */
 enum wf_rc wf_checkpoint_claim(struct wf_checkpoint_store *s, struct wf_checkpoint *cp,
                                struct wf_err *err);
 

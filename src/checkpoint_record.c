@@ -20,6 +20,8 @@ void wf_checkpoint_record(struct wf_buf *out, const struct wf_checkpoint *cp, co
                   cp->timeline);
     wf_buf_json_string(out, cp->slot, strlen(cp->slot));
     wf_buf_printf(out, ",\"lsn\":\"%s\"", wf_lsn_text(cp->lsn).s);
+    if (cp->instance)
+        wf_buf_printf(out, ",\"instance\":%u", cp->instance);
     if (cp->split.final_lsn)
         wf_buf_printf(out,
                       ",\"split\":{\"commit_lsn\":\"%s\",\"changes\":\"%" PRIu64
@@ -64,6 +66,7 @@ static const char *find_fault(json_t *object, struct wf_checkpoint *cp)
 {
     const char *slot = json_string_value(json_object_get(object, "slot"));
     json_int_t timeline = json_integer_value(json_object_get(object, "timeline"));
+    json_int_t instance = json_integer_value(json_object_get(object, "instance"));
 
     if (json_integer_value(json_object_get(object, "version")) != VERSION)
         return "its version is not known here";
@@ -76,6 +79,7 @@ static const char *find_fault(json_t *object, struct wf_checkpoint *cp)
     if (!get_split(object, &cp->split))
         return "its split cannot be read";
     cp->timeline = (uint32_t)timeline;
+    cp->instance = instance > 0 && instance <= UINT32_MAX ? (uint32_t)instance : 0;
     cp->saved_us = json_integer_value(json_object_get(object, "saved_us"));
     memcpy(cp->slot, slot, strlen(slot) + 1);
     return NULL;
@@ -94,7 +98,7 @@ enum wf_rc wf_checkpoint_parse(const void *data, size_t len, struct wf_checkpoin
         return wf_err_refuse(err, "checkpoint_invalid",
                              "the sink's checkpoint cannot be used: %s; hint: somebody else wrote "
                              "there, or a newer walferry did; set the position with `walferry "
-                             "checkpoint set LSN`",
+                             "checkpoint set FILE LSN`",
                              fault);
     return WF_OK;
 }

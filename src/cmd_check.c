@@ -6,8 +6,10 @@
 
 #include "checkpoint.h"
 #include "cmd.h"
+#include "cmd_check_ha.h"
 #include "cmd_common.h"
 #include "config.h"
+#include "failover.h"
 #include "log.h"
 #include "lsn.h"
 #include "pg.h"
@@ -20,7 +22,8 @@ static const char help[] =
     "usage: walferry check [--json] FILE\n"
     "\n"
     "Tests the whole path of a pipeline without changing anything: configuration, PostgreSQL,\n"
-    "publication, replica identities, slot against checkpoint, sink, registry.\n"
+    "publication, replica identities, slot against checkpoint, standbys, sink,\n"
+    "registry.\n"
     "\n"
     "  --json   one JSON object per finding: level, what, cure\n"
     "\n"
@@ -89,6 +92,20 @@ static void check_version(struct checker *c, int version)
     }
 }
 
+/* The sink's where it keeps it; when it cannot be asked its own check tells why. */
+static enum wf_rc load_checkpoint(const struct wf_config *config, struct wf_checkpoint *cp,
+                                  struct wf_err *err)
+{
+    const struct wf_keeper_ops *keeper = config->sink_ops->keeper;
+    struct wf_checkpoint kept = {0};
+    enum wf_rc rc = wf_checkpoint_peek(config->state.dir, cp, err);
+
+    if (rc == WF_OK && keeper && keeper->enabled(config->sink) &&
+        keeper->stored(config->sink, config->pipeline, &kept, err) == WF_OK && kept.state)
+        *cp = kept;
+    return rc;
+}
+
 static void check_slot(struct checker *c, const struct wf_config *config, PGconn *conn,
                        const struct wf_server *server)
 {
@@ -99,7 +116,7 @@ static void check_slot(struct checker *c, const struct wf_config *config, PGconn
     enum wf_rc rc = wf_slot_look(conn, config->source.slot, NULL, &slot, &err);
 
     if (rc == WF_OK)
-        rc = wf_checkpoint_peek(config->state.dir, &cp, &err);
+        rc = load_checkpoint(config, &cp, &err);
     if (rc == WF_OK)
         rc = wf_slot_check(&config->source, server, &slot, &cp, &err);
     if (rc != WF_OK) {
@@ -173,10 +190,11 @@ static void check_source(struct checker *c, const struct wf_config *config)
     }
     snprintf(
         what, sizeof(what),
-        "PostgreSQL %d.%d, database %s, system %llu, timeline %u: wal_level is logical and the "
+        "PostgreSQL %d.%d, database %s, system %llu, timeline %u%s: wal_level is logical and the "
         "role may replicate",
         server.version / 10000, server.version % 10000, server.database,
-        (unsigned long long)server.system_id, server.timeline);
+        (unsigned long long)server.system_id, server.timeline,
+        server.in_recovery ? ", a standby" : "");
     report(c, "ok", what, NULL);
     check_version(c, server.version);
     if (server.sender_timeout_ms && server.sender_timeout_ms < 30000)
@@ -184,6 +202,9 @@ static void check_source(struct checker *c, const struct wf_config *config)
                "set it to 60s");
     check_publication(c, config, conn);
     check_slot(c, config, conn, &server);
+    if (wf_failover_check(&config->source, &server, &err) != WF_OK)
+        report_err(c, &err, NULL);
+    wf_check_ha(&config->source, conn, &server, report, c);
 }
 
 static void check_rest(struct checker *c, const struct wf_config *config)

@@ -37,6 +37,7 @@ enum wf_lossy_mode { WF_LOSSY_REFUSE, WF_LOSSY_ALLOW };
 enum wf_name_mode { WF_NAME_AVRO, WF_NAME_AVRO_UNICODE };
 enum wf_collision_mode { WF_COLLISION_REFUSE, WF_COLLISION_SUFFIX };
 enum wf_subject_mode { WF_SUBJECT_TOPIC, WF_SUBJECT_RECORD, WF_SUBJECT_TOPIC_RECORD };
+enum wf_failover { WF_FAILOVER_AUTO, WF_FAILOVER_ON, WF_FAILOVER_OFF };
 enum wf_log_format { WF_LOG_LOGFMT, WF_LOG_JSON };
 
 struct wf_source_conf {
@@ -54,6 +55,7 @@ struct wf_source_conf {
     bool binary;                       /* values in binary form where the plugin can */
     int decoder;                       /* index into wf_decoders */
     bool create;                       /* create slot and publication when no checkpoint exists */
+    int failover;                      /* enum wf_failover */
     int64_t status_interval_ms;
     int64_t stall_limit_ms;
     int64_t reconnect_max_ms;

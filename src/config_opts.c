@@ -34,8 +34,9 @@ static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const struct wf_opt source_opts[] = {
     {.key = "dsn", .type = WF_OPT_STR, .required = true, SOURCE(dsn),
      .help = "Connection to PostgreSQL: libpq keywords (`host=/run/postgresql dbname=shop "
-             "user=walferry`) or a `postgresql://` URI. Several hosts are tried in order. A Unix "
-             "socket on the same host is about twice as fast as TCP."},
+             "user=walferry`) or a `postgresql://` URI. Several hosts (`host=a,b`) are tried in "
+             "order, and only a primary is taken unless `target_session_attrs` says otherwise. A "
+             "Unix socket on the same host is about twice as fast as TCP."},
     {.key = "password", .type = WF_OPT_SECRET, SOURCE(password),
      .help = "Password of the role, when `dsn` holds none and no `.pgpass` is in use."},
     {.key = "slot", .type = WF_OPT_STR, .dflt_note = "`walferry_{pipeline}`", SOURCE(slot),
@@ -72,6 +73,11 @@ static const struct wf_opt source_opts[] = {
     {.key = "create", .type = WF_OPT_BOOL, .dflt = "on", SOURCE(create),
      .help = "Create slot and publication when they are missing and no checkpoint exists. Where a "
              "checkpoint exists a slot is never created: that would hide a gap."},
+    {.key = "failover", .type = WF_OPT_ENUM, .dflt = "auto", .choices = auto_on_off,
+     SOURCE(failover),
+     .help = "Let PostgreSQL 17 and later synchronise the slot to standbys, so that it is there "
+             "after a promotion. `auto`: a slot that walferry makes, where the server can; `on`: an "
+             "existing slot as well, and a server that cannot is refused; `off`: no."},
     {.key = "status_interval", .type = WF_OPT_TIME, .dflt = "10s", .min = "1s", .max = "1m",
      SOURCE(status_interval_ms),
      .help = "Longest wait between two status packets; keep it well below the server's "

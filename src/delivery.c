@@ -1,5 +1,7 @@
 #include "delivery.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* One transaction in flight. The ring's order is commit order, so the safe position is the end of
@@ -71,7 +73,7 @@ static void advance(struct wf_delivery *d)
     while (d->head != d->tail) {
         const struct entry *e = entry_of(d, d->head);
 
-        if (e->unconfirmed || (d->open && d->head == d->tail - 1))
+        if (e->unconfirmed || (d->open && d->head == d->tail - 1 && !WF_MUTANT(open_is_safe)))
             return;
         if (e->end_lsn > d->safe_lsn) /* an abandoned one has 0 and moves nothing */
             d->safe_lsn = e->end_lsn;
@@ -100,7 +102,7 @@ bool wf_delivery_barrier(struct wf_delivery *d, uint64_t lsn)
         return false;
     if (lsn > d->read_lsn)
         d->read_lsn = lsn;
-    if (d->head == d->tail) {
+    if (d->head == d->tail || WF_MUTANT(barrier_in_flight)) {
         if (lsn > d->safe_lsn)
             d->safe_lsn = lsn;
     } else if (lsn > entry_of(d, d->tail - 1)->end_lsn) {
@@ -121,6 +123,8 @@ void wf_delivery_acked(struct wf_delivery *d, uint64_t tag, uint32_t n)
     e->unconfirmed -= n;
     d->in_flight -= n;
     d->confirmed += n;
+    if (WF_MUTANT(max_not_prefix) && e->unconfirmed == 0 && e->end_lsn > d->safe_lsn)
+        d->safe_lsn = e->end_lsn;
     if (e->unconfirmed == 0 && tag == d->head)
         advance(d);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lsn.h"
+#include "mutant.h"
 
 #define HASH_SEED UINT64_C(0x9e3779b97f4a7c15)
 #define HASH_FACTOR UINT64_C(0xff51afd7ed558ccd)
@@ -119,7 +120,9 @@ enum wf_rc wf_group_changed(struct wf_group *g, const struct wf_change *c, struc
         return WF_OK;
     g->done.changes++;
     g->done.hash = mix_change(g, g->done.hash, c);
-    if (__builtin_expect(!wf_group_muted(g) || g->done.changes < g->resume.changes, 1))
+    if (__builtin_expect(!wf_group_muted(g) ||
+                             g->done.changes < g->resume.changes + WF_MUTANT(split_one_more),
+                         1))
         return WF_OK;
     if (g->done.hash != g->resume.hash)
         return refuse_split(g, "other changes came again", err);
@@ -159,7 +162,9 @@ bool wf_group_full(const struct wf_group *g)
 
 static struct wf_split split_now(const struct wf_group *g)
 {
-    if (g->resume.final_lsn) /* still to come, or coming: what is published of it stays so */
+    if (g->resume.final_lsn &&
+        !WF_MUTANT(
+            split_forgotten)) /* still to come, or coming: what is published of it stays so */
         return g->resume;
     return g->done.changes ? g->done : (struct wf_split){0};
 }
@@ -169,7 +174,7 @@ static uint64_t due_us(const struct wf_group *g, enum wf_group_wish wish, bool b
 {
     bool open = wf_delivery_open_txn(g->env.delivery);
 
-    if (open && !between)
+    if (open && !between && !WF_MUTANT(split_in_change))
         return 0;
     if (g->events) {
         if (wf_group_full(g) || (wish != WF_GROUP_GO_ON && !open) ||
@@ -195,10 +200,14 @@ static enum wf_rc commit(struct wf_group *g, struct wf_sink *sink, struct wf_err
     g->next.state = WF_CHECKPOINT_ACTIVE;
     g->next.lsn = wf_delivery_read_lsn(g->env.delivery);
     g->next.split = split_now(g);
+    if (WF_MUTANT(ack_txn_end) && g->next.split.final_lsn)
+        g->next.lsn = g->next.split.final_lsn + 1;
     rc = g->env.keeper->commit(sink, &g->next, g->events, err);
     if (rc != WF_OK)
         return rc;
     g->committing = true;
+    if (WF_MUTANT(ack_early))
+        wf_progress_committed(g->env.progress, &g->next);
     g->next_events = g->events;
     g->events = g->bytes = g->since_us = 0;
     return WF_OK;

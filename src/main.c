@@ -12,6 +12,7 @@ static const char help[] =
     "  run FILE          read the slot and publish, until stopped (FILE: the pipeline's YAML)\n"
     "  tail DSN          live changes as JSON lines, from a temporary slot: leaves nothing behind\n"
     "  check FILE        test the whole path; each finding comes with its cure\n"
+    "  checkpoint ...    show or set the position up to which everything is delivered\n"
     "  read FILE...      Avro container files, or --topic of a pipeline, as JSON lines\n"
     "  schema FILE TABLE a table's Avro schemas, and what registering them would do\n"
     "  config show FILE  the effective configuration, secrets hidden\n"
@@ -26,8 +27,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } verbs[] = {
-    {"run", wf_cmd_run},   {"tail", wf_cmd_tail},     {"check", wf_cmd_check},
-    {"read", wf_cmd_read}, {"schema", wf_cmd_schema}, {"config", wf_cmd_config},
+    {"run", wf_cmd_run},       {"tail", wf_cmd_tail},
+    {"check", wf_cmd_check},   {"checkpoint", wf_cmd_checkpoint},
+    {"read", wf_cmd_read},     {"schema", wf_cmd_schema},
+    {"config", wf_cmd_config},
 };
 
 static int version(void)

@@ -25,6 +25,12 @@ struct params {
     char timeout[16];
 };
 
+/* One server of those that a DSN may name; "" = not said. */
+struct place {
+    char host[256], hostaddr[64], port[16];
+    const char *attrs; /* target_session_attrs; NULL = as the DSN says */
+};
+
 static void add(struct params *p, const char *key, const char *value)
 {
     if (p->n < MAX_PARAMS - 1) {
@@ -40,6 +46,28 @@ static const char *dsn_value(const PQconninfoOption *dsn, const char *key)
             return dsn->val && *dsn->val ? dsn->val : NULL;
     }
     return NULL;
+}
+
+/* What libpq takes them from. */
+static const char *host_list(const PQconninfoOption *dsn)
+{
+    const char *list = dsn_value(dsn, "host");
+
+    return list ? list : getenv("PGHOST");
+}
+
+static const char *addr_list(const PQconninfoOption *dsn)
+{
+    const char *list = dsn_value(dsn, "hostaddr");
+
+    return list ? list : getenv("PGHOSTADDR");
+}
+
+static const char *port_list(const PQconninfoOption *dsn)
+{
+    const char *list = dsn_value(dsn, "port");
+
+    return list ? list : getenv("PGPORT");
 }
 
 static bool is_local_host(const char *host, size_t len)
@@ -64,11 +92,9 @@ static bool all_local(const char *hosts)
 
 static void add_defaults(struct params *p, const PQconninfoOption *dsn)
 {
-    const char *host = dsn_value(dsn, "host");
-    const char *addr = dsn_value(dsn, "hostaddr");
+    const char *host = host_list(dsn);
+    const char *addr = addr_list(dsn);
 
-    if (!host)
-        host = getenv("PGHOST");
     if (!dsn_value(dsn, "sslmode") && !getenv("PGSSLMODE") &&
         !all_local(addr   ? addr
                    : host ? host
@@ -89,20 +115,39 @@ static void add_defaults(struct params *p, const PQconninfoOption *dsn)
         add(p, "connect_timeout", p->timeout);
 }
 
-/* Return: false when the options of the DSN leave no room for ours. */
+static bool is_place_key(const char *key)
+{
+    return !strcmp(key, "host") || !strcmp(key, "hostaddr") || !strcmp(key, "port");
+}
+
+static void add_place(struct params *p, const struct place *place)
+{
+    if (place->host[0])
+        add(p, "host", place->host);
+    if (place->hostaddr[0])
+        add(p, "hostaddr", place->hostaddr);
+    if (place->port[0])
+        add(p, "port", place->port);
+    if (place->attrs)
+        add(p, "target_session_attrs", place->attrs);
+}
+
+/* @place may be NULL. Return: false when the options of the DSN leave no room for ours. */
 static bool build(struct params *p, const struct wf_source_conf *conf, enum wf_pg_kind kind,
-                  const PQconninfoOption *dsn)
+                  const PQconninfoOption *dsn, const struct place *place)
 {
     const char *options = dsn_value(dsn, "options");
     int len;
 
     *p = (struct params){0};
     for (const PQconninfoOption *o = dsn; o->keyword; o++) {
-        if (o->val && *o->val)
+        if (o->val && *o->val && !(place && is_place_key(o->keyword)))
             add(p, o->keyword, o->val);
     }
     snprintf(p->timeout, sizeof(p->timeout), "%d", (int)((conf->connect_timeout_ms + 999) / 1000));
     add_defaults(p, dsn);
+    if (place)
+        add_place(p, place);
     if (conf->password)
         add(p, "password", conf->password);
     len = snprintf(p->options, sizeof(p->options), "%s %s", options ? options : "", pinned_options);
@@ -194,7 +239,7 @@ static int wait_socket(PGconn *conn, short events)
     return poll(&fd, 1, POLL_MS);
 }
 
-/* PQconnectPoll() with a deadline over all hosts: name look-up inside it may still block. */
+/* PQconnectPoll() with a deadline: name look-up inside it may still block. */
 static enum wf_rc finish_connect(PGconn *conn, int64_t timeout_ms, wf_cancel *cancel,
                                  struct wf_err *err)
 {
@@ -232,26 +277,29 @@ static enum wf_rc take_raw_text(PGconn *conn, wf_cancel *cancel, struct wf_err *
     return wf_pg_query(conn, "SET client_encoding = 'SQL_ASCII'", cancel, &res, err);
 }
 
-enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind, wf_cancel *cancel,
-                         PGconn **out, struct wf_err *err)
+static enum wf_rc parse_dsn(const struct wf_source_conf *conf, PQconninfoOption **dsn,
+                            struct wf_err *err)
 {
-    char *message = NULL;
-    PQconninfoOption *dsn = PQconninfoParse(conf->dsn, &message);
+    char *message = NULL, text[256];
+
+    *dsn = PQconninfoParse(conf->dsn, &message);
+    if (*dsn)
+        return WF_OK;
+    one_line(text, sizeof(text), message ? message : "out of memory");
+    PQfreemem(message);
+    return wf_err_config(err, "source.dsn: %s", text);
+}
+
+static enum wf_rc connect_one(const struct wf_source_conf *conf, enum wf_pg_kind kind,
+                              const PQconninfoOption *dsn, const struct place *place,
+                              wf_cancel *cancel, PGconn **out, struct wf_err *err)
+{
     struct params p;
     PGconn *conn;
     enum wf_rc rc;
 
-    if (!dsn) {
-        char text[256];
-
-        one_line(text, sizeof(text), message ? message : "out of memory");
-        PQfreemem(message);
-        return wf_err_config(err, "source.dsn: %s", text);
-    }
-    if (!build(&p, conf, kind, dsn)) {
-        PQconninfoFree(dsn);
+    if (!build(&p, conf, kind, dsn, place))
         return wf_err_config(err, "source.dsn: options is too long");
-    }
     conn = PQconnectStartParams(p.keys, p.values, 0);
     if (!conn)
         rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
@@ -259,7 +307,6 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
         rc = connect_error(conn, err);
     else
         rc = finish_connect(conn, conf->connect_timeout_ms, cancel, err);
-    PQconninfoFree(dsn);
     if (rc == WF_OK && wf_pg_raw_text(conn))
         rc = take_raw_text(conn, cancel, err);
     if (rc != WF_OK) {
@@ -268,6 +315,184 @@ enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind
     }
     *out = conn;
     return WF_OK;
+}
+
+static unsigned list_length(const char *list)
+{
+    unsigned n = list && *list;
+
+    for (; list && *list; list++)
+        n += *list == ',';
+    return n;
+}
+
+/* Return: false when it does not fit. */
+static bool list_item(const char *list, unsigned i, char *out, size_t size)
+{
+    size_t len;
+
+    for (; i && list; i--) {
+        list = strchr(list, ',');
+        list += list != NULL;
+    }
+    len = list ? strcspn(list, ",") : 0;
+    if (len >= size)
+        return false;
+    memcpy(out, list ? list : "", len);
+    out[len] = '\0';
+    return true;
+}
+
+/* How many servers the DSN names; 1 as well when its lists do not fit each other, which libpq says
+ * better (PostgreSQL documentation, "Specifying Multiple Hosts"). */
+static unsigned count_places(const PQconninfoOption *dsn)
+{
+    unsigned hosts = list_length(host_list(dsn)), addrs = list_length(addr_list(dsn));
+    unsigned ports = list_length(port_list(dsn)), n = addrs ? addrs : hosts;
+
+    if ((addrs && hosts && addrs != hosts) || (ports > 1 && ports != n))
+        return 1;
+    return n ? n : 1;
+}
+
+static bool nth_place(const PQconninfoOption *dsn, unsigned i, struct place *out)
+{
+    const char *port = port_list(dsn);
+
+    *out = (struct place){.attrs = NULL};
+    return list_item(host_list(dsn), i, out->host, sizeof(out->host)) &&
+           list_item(addr_list(dsn), i, out->hostaddr, sizeof(out->hostaddr)) &&
+           list_item(port, list_length(port) > 1 ? i : 0, out->port, sizeof(out->port));
+}
+
+/* One more server could not be had: as long as one may come back, trying again may help. */
+static void add_failure(struct wf_err *all, const struct wf_err *one)
+{
+    static const char head[] = "cannot connect to PostgreSQL: ";
+    const char *text = one->text;
+    size_t len = strlen(all->text);
+
+    if (!len) {
+        *all = *one;
+        return;
+    }
+    if (strncmp(text, head, sizeof(head) - 1) == 0)
+        text += sizeof(head) - 1;
+    snprintf(all->text + len, sizeof(all->text) - len, "; %s", text);
+    if (one->rc == WF_RETRY && all->rc != WF_RETRY) {
+        all->rc = one->rc;
+        all->exit_code = one->exit_code;
+        memcpy(all->code, one->code, sizeof(all->code));
+    }
+}
+
+/* libpq goes through several hosts by itself, but only where it waits by itself can it leave one
+ * that does not answer: here each gets its own deadline. */
+static enum wf_rc try_places(const struct wf_source_conf *conf, enum wf_pg_kind kind,
+                             const PQconninfoOption *dsn, const char *attrs, wf_cancel *cancel,
+                             PGconn **out, struct wf_err *all)
+{
+    unsigned n = count_places(dsn);
+
+    for (unsigned i = 0; i < n && !cancelled(cancel); i++) {
+        struct wf_err one = {0};
+        struct place place;
+        enum wf_rc rc = WF_OK;
+
+        if (!nth_place(dsn, i, &place))
+            rc = wf_err_config(&one, "source.dsn: a host of the list is too long");
+        place.attrs = attrs;
+        if (rc == WF_OK)
+            rc = connect_one(conf, kind, dsn, &place, cancel, out, &one);
+        if (rc == WF_OK)
+            return WF_OK;
+        add_failure(all, &one);
+    }
+    return all->text[0] ? all->rc
+                        : wf_err_set(all, WF_RETRY, "cancelled", "connecting was cancelled");
+}
+
+static enum wf_rc connect_any(const struct wf_source_conf *conf, enum wf_pg_kind kind,
+                              const PQconninfoOption *dsn, wf_cancel *cancel, PGconn **out,
+                              struct wf_err *err)
+{
+    const char *attrs = dsn_value(dsn, "target_session_attrs");
+    bool standby_first = attrs && strcmp(attrs, "prefer-standby") == 0;
+    struct wf_err all = {0};
+    enum wf_rc rc;
+
+    if (count_places(dsn) == 1)
+        return connect_one(conf, kind, dsn, NULL, cancel, out, err);
+    rc = try_places(conf, kind, dsn, standby_first ? "standby" : NULL, cancel, out, &all);
+    if (rc != WF_OK && standby_first) {
+        all = (struct wf_err){0};
+        rc = try_places(conf, kind, dsn, "any", cancel, out, &all);
+    }
+    if (rc != WF_OK && err)
+        *err = all;
+    return rc;
+}
+
+enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind, wf_cancel *cancel,
+                         PGconn **out, struct wf_err *err)
+{
+    PQconninfoOption *dsn;
+    enum wf_rc rc = parse_dsn(conf, &dsn, err);
+
+    if (rc != WF_OK)
+        return rc;
+    rc = connect_any(conf, kind, dsn, cancel, out, err);
+    PQconninfoFree(dsn);
+    return rc;
+}
+
+enum wf_rc wf_pg_connect_beside(const struct wf_source_conf *conf, PGconn *beside,
+                                wf_cancel *cancel, PGconn **out, struct wf_err *err)
+{
+    struct place place = {.attrs = "any"};
+    PQconninfoOption *dsn;
+    enum wf_rc rc = parse_dsn(conf, &dsn, err);
+
+    if (rc != WF_OK)
+        return rc;
+    snprintf(place.host, sizeof(place.host), "%s", PQhost(beside));
+    snprintf(place.hostaddr, sizeof(place.hostaddr), "%s", PQhostaddr(beside));
+    snprintf(place.port, sizeof(place.port), "%s", PQport(beside));
+    rc = connect_one(conf, WF_PG_SQL, dsn, &place, cancel, out, err);
+    PQconninfoFree(dsn);
+    return rc;
+}
+
+unsigned wf_pg_hosts(const struct wf_source_conf *conf)
+{
+    PQconninfoOption *dsn;
+    unsigned n;
+
+    if (parse_dsn(conf, &dsn, NULL) != WF_OK)
+        return 1;
+    n = count_places(dsn);
+    PQconninfoFree(dsn);
+    return n;
+}
+
+enum wf_rc wf_pg_connect_host(const struct wf_source_conf *conf, unsigned host, char *name,
+                              size_t size, PGconn **out, struct wf_err *err)
+{
+    struct place place;
+    PQconninfoOption *dsn;
+    enum wf_rc rc = parse_dsn(conf, &dsn, err);
+
+    if (rc != WF_OK)
+        return rc;
+    if (!nth_place(dsn, host, &place))
+        rc = wf_err_config(err, "source.dsn: a host of the list is too long");
+    place.attrs = "any";
+    snprintf(name, size, "%s%s%s", place.host[0] ? place.host : place.hostaddr,
+             place.port[0] ? ":" : "", place.port);
+    if (rc == WF_OK)
+        rc = connect_one(conf, WF_PG_SQL, dsn, &place, NULL, out, err);
+    PQconninfoFree(dsn);
+    return rc;
 }
 
 static enum wf_rc result_error(PGconn *conn, const PGresult *res, struct wf_err *err)

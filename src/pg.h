@@ -25,13 +25,29 @@ typedef atomic_bool wf_cancel;
  * Pins DateStyle, IntervalStyle, TimeZone, extra_float_digits, bytea_output, lc_monetary and
  * client_encoding, so that a replay writes the same text (PostgreSQL documentation, "Client
  * Connection Defaults"). sslmode is verify-full unless the DSN says otherwise or every host is a
- * Unix socket or a loopback address.
+ * Unix socket or a loopback address. Several hosts are tried in order, each for connect_timeout_ms;
+ * only a primary is taken unless the DSN has target_session_attrs.
  *
  * Return: WF_OK with *out for PQfinish(); WF_RETRY when trying again may help; WF_FATAL with exit
  * code 78 for a DSN, password, privilege or database that is wrong.
  */
 enum wf_rc wf_pg_connect(const struct wf_source_conf *conf, enum wf_pg_kind kind, wf_cancel *cancel,
                          PGconn **out, struct wf_err *err);
+
+/* An ordinary session with the server, at the address, that @beside is connected to. */
+enum wf_rc wf_pg_connect_beside(const struct wf_source_conf *conf, PGconn *beside,
+                                wf_cancel *cancel, PGconn **out, struct wf_err *err);
+
+/* How many servers the DSN names. */
+unsigned wf_pg_hosts(const struct wf_source_conf *conf);
+
+/**
+ * wf_pg_connect_host() - an ordinary session with one server of the DSN, whatever its role
+ * @host: 0 .. wf_pg_hosts() - 1
+ * @name: out, "host:port" for messages
+ */
+enum wf_rc wf_pg_connect_host(const struct wf_source_conf *conf, unsigned host, char *name,
+                              size_t size, PGconn **out, struct wf_err *err);
 
 /**
  * wf_pg_query() - run one statement by the simple protocol

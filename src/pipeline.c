@@ -15,6 +15,7 @@
 #include "log.h"
 #include "loop.h"
 #include "lsn.h"
+#include "mutant.h"
 #include "plugins.h"
 #include "progress.h"
 #include "registry.h"
@@ -114,7 +115,7 @@ static enum wf_rc pipeline_turn(struct wf_pipeline *p, struct wf_err *err)
 {
     enum wf_rc rc = WF_OK;
 
-    if (p->group && p->stage == EMPTY && wf_group_full(p->group))
+    if (p->group && p->settled && p->stage == EMPTY && wf_group_full(p->group))
         rc = commit_group(p, WF_GROUP_HURRY, err);
     if (rc == WF_OK && p->stage < DECODED)
         rc = heartbeat_is_due(p) ? take_heartbeat(p) : next_change(p, err);
@@ -193,10 +194,11 @@ static enum wf_rc take_connection(struct wf_pipeline *p, struct wf_err *err)
     return rc == WF_OK ? rc : (err->rc = WF_FATAL); /* without these there is no going on */
 }
 
-/* Between transactions, once the first connection has made the encoder. */
+/* Between transactions, once the first connection has made the encoder; a standby has no sink. */
 static bool heartbeat_is_due(const struct wf_pipeline *p)
 {
-    return p->heartbeat_due && p->shapes && p->stage == EMPTY && !wf_delivery_open_txn(p->delivery);
+    return p->heartbeat_due && p->sink && p->shapes && p->stage == EMPTY &&
+           !wf_delivery_open_txn(p->delivery);
 }
 
 static enum wf_rc take_heartbeat(struct wf_pipeline *p)
@@ -260,7 +262,7 @@ static enum wf_rc next_change(struct wf_pipeline *p, struct wf_err *err)
         return rc;
     if (p->skipping && p->change.kind != WF_CHANGE_COMMIT)
         return WF_OK;
-    if (!p->change.txn && p->change.lsn < p->start_lsn)
+    if (!p->change.txn && p->change.lsn < p->start_lsn + WF_MUTANT(lone_lost))
         return WF_OK; /* a message outside transactions that is delivered already */
     if (__builtin_expect(!wf_transform_wants(p->config, &p->change), 0))
         return p->group ? wf_group_changed(p->group, &p->change, err) : WF_OK;
@@ -312,7 +314,8 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
     enum wf_rc rc = WF_OK;
 
     if (p->change.kind == WF_CHANGE_BEGIN) {
-        p->skipping = p->change.txn->final_lsn < p->start_lsn;
+        p->skipping = p->change.txn->final_lsn < p->start_lsn + WF_MUTANT(skip_one_more);
+        p->skipping &= !WF_MUTANT(skip_nothing);
         if (!p->skipping)
             rc = wf_delivery_begin(p->delivery, &p->tag);
         if (rc == WF_OK && p->group && !p->skipping)
@@ -334,7 +337,7 @@ static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err)
 /* What stands alone ends where it begins; a message's position is past once its first byte is. */
 static uint64_t end_of_lone(const struct wf_change *c)
 {
-    return c->kind == WF_CHANGE_HEARTBEAT ? c->lsn : c->lsn + 1;
+    return c->kind == WF_CHANGE_HEARTBEAT || WF_MUTANT(lone_again) ? c->lsn : c->lsn + 1;
 }
 
 /* A message outside transactions (pg_logical_emit_message) is a transaction of its own. */
@@ -345,7 +348,7 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 
     if (alone && p->published == 0 && !wf_delivery_open_txn(p->delivery))
         rc = wf_delivery_begin(p->delivery, &p->tag);
-    if (p->group && !alone && wf_group_muted(p->group))
+    if (p->group && !alone && wf_group_muted(p->group) && !WF_MUTANT(resume_published))
         p->published = p->events.n;
     while (rc == WF_OK && p->published < p->events.n) {
         struct wf_event *ev = &p->events.ev[p->published];
@@ -406,8 +409,12 @@ static enum wf_rc settle(struct wf_pipeline *p, struct wf_err *err)
     }
     if (rc != WF_OK)
         return rc;
-    if (p->group)
-        wf_group_start(p->group, wf_source_start_point(p->source), wf_mono_us());
+    if (p->group) { /* a heartbeat may come before the stream's first item */
+        const struct wf_checkpoint *cp = wf_source_start_point(p->source);
+
+        wf_delivery_reset(p->delivery, cp->lsn);
+        wf_group_start(p->group, cp, wf_mono_us());
+    }
     p->settled = true;
     return WF_OK;
 }
@@ -452,7 +459,8 @@ static void close_sink(struct wf_pipeline *p)
     p->settled = false;
     if (p->encoder)
         wf_encoder_unready(p->encoder);
-    wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
+    if (!WF_MUTANT(no_rewind))
+        wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
     wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
     p->stage = EMPTY;
 }
@@ -576,7 +584,8 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     p->rows = 0;
     p->again = false;
     p->now_us = wf_wall_us();
-    if (p->group && p->sink && wf_source_state(p->source) != WF_SOURCE_STREAMING)
+    if (p->group && p->sink && wf_source_state(p->source) != WF_SOURCE_STREAMING &&
+        !WF_MUTANT(keep_sink))
         close_sink(p); /* with the slot goes the right to publish: the next one begins anew */
     if (retry_due)
         rc = follow_lock(p, err);
@@ -763,6 +772,8 @@ enum wf_rc wf_pipeline_new(struct wf_pipeline **out, const struct wf_config *con
     p->loop = wf_loop_new(err);
     p->worker = p->loop ? wf_worker_new(p->loop, "wf-worker", err) : NULL;
     p->sink_env = (struct wf_sink_env){p->loop, p->worker, p->delivery, config->pipeline};
+    if (!p->delivery)
+        wf_err_set(err, WF_FATAL, "memory", "out of memory");
     rc = p->delivery && p->worker ? open_parts(p, err) : WF_FATAL;
     env = (struct wf_progress_env){p->loop,
                                    p->worker,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "log.h"
+#include "mutant.h"
 
 #define BARRIER_US 1000000 /* between saves that only record a keepalive's position */
 #define RETRY_US 1000000
@@ -57,11 +58,16 @@ static void save_run(struct wf_job *job)
 
     struct wf_checkpoint old;
 
-    p->save.rc = WF_OK;
-    if (p->env.kept) /* whoever had the slot before may have written since */
-        p->save.rc = wf_checkpoint_load(p->env.store, &old, &p->save.err);
-    if (p->save.rc == WF_OK)
+    if (!p->env.kept) {
         p->save.rc = wf_checkpoint_save(p->env.store, &p->save.cp, &p->save.err);
+        return;
+    }
+    /* Whoever had the slot before may have written since. */
+    p->save.rc = wf_checkpoint_load(p->env.store, &old, &p->save.err);
+    p->save.cp.generation = old.generation;
+    p->save.cp.saved_us = old.saved_us;
+    if (p->save.rc == WF_OK)
+        p->save.rc = wf_checkpoint_claim(p->env.store, &p->save.cp, &p->save.err);
 }
 
 static void acknowledge(struct wf_progress *p, uint64_t lsn)
@@ -74,7 +80,7 @@ static void save_done(struct wf_job *job)
 {
     struct wf_progress *p = wf_container_of(job, struct wf_progress, save.job);
 
-    if (p->save.rc == WF_OK) {
+    if (p->save.rc == WF_OK || WF_MUTANT(save_ignored)) {
         if (p->failing)
             wf_log(WF_LOG_INFO, "checkpoint_works", NULL, "the checkpoint can be written again");
         p->failing = false;
@@ -96,6 +102,8 @@ static void submit(struct wf_progress *p, uint64_t lsn)
     p->save.cp.state = p->env.kept ? WF_CHECKPOINT_COPY : WF_CHECKPOINT_ACTIVE;
     p->save.cp.lsn = lsn;
     p->save.job.run = save_run;
+    if (WF_MUTANT(ack_before_save))
+        wf_source_ack(p->env.source, lsn);
     p->save.job.done = save_done;
     wf_worker_submit(p->env.worker, &p->save.job);
 }

@@ -272,11 +272,29 @@ out:
     wf_buf_deinit(&sql);
     if (rc != WF_OK && wf_pg_is(err, "42710")) /* somebody was faster */
         return WF_OK;
+    if (rc != WF_OK && wf_pg_is(err, "25006"))
+        return wf_err_config(err,
+                             "the server is a standby, where no publication can be made; hint: "
+                             "make one on the primary");
     if (rc != WF_OK && wf_pg_is(err, "42501"))
         return wf_err_config(err,
                              "the role may not create publication \"%s\" (%s); hint: let the "
                              "tables' owner run CREATE PUBLICATION, then start again",
                              conf->publication, strstr(err->text, "says: ") + 6);
+    return rc;
+}
+
+enum wf_rc wf_publication_statement(PGconn *conn, const struct wf_source_conf *conf,
+                                    wf_cancel *cancel, struct wf_buf *sql, struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    wf_buf_str(sql, "CREATE PUBLICATION ");
+    rc = put_quoted(conn, sql, conf->publication, err);
+    wf_buf_str(sql, wants_all(conf) ? " FOR ALL TABLES" : " FOR TABLE ");
+    if (rc == WF_OK && !wants_all(conf))
+        rc = put_tables(conn, conf, false, cancel, sql, err);
+    put_with(conf, sql);
     return rc;
 }
 

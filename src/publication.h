@@ -2,6 +2,7 @@
 #ifndef WF_PUBLICATION_H
 #define WF_PUBLICATION_H
 
+#include "buf.h"
 #include "config.h"
 #include "pg.h"
 
@@ -25,6 +26,10 @@ enum wf_unsafe {
  */
 enum wf_rc wf_publication_create(PGconn *conn, const struct wf_source_conf *conf,
                                  enum wf_unsafe unsafe, wf_cancel *cancel, struct wf_err *err);
+
+/* The statement a superuser would make it with, NUL-terminated. */
+enum wf_rc wf_publication_statement(PGconn *conn, const struct wf_source_conf *conf,
+                                    wf_cancel *cancel, struct wf_buf *sql, struct wf_err *err);
 
 /**
  * wf_tables_without_identity() - which tables of source.tables cannot be published safely

@@ -24,7 +24,9 @@ struct wf_server {
     uint32_t timeline;
     char database[64];
     int64_t sender_timeout_ms; /* wal_sender_timeout, 0 = none */
-    bool raw_text; /* the database is SQL_ASCII: texts come as they are, in any encoding */
+    bool raw_text;     /* the database is SQL_ASCII: texts come as they are, in any encoding */
+    bool in_recovery;  /* a standby */
+    uint32_t instance; /* tells one running server process from every other, never 0 */
     struct wf_fork forks[WF_FORKS_MAX]; /* oldest first */
     unsigned nforks;
 };
@@ -37,6 +39,11 @@ struct wf_slot_info {
     int active_pid;        /* 0 = nobody reads it */
     char wal_status[16];   /* reserved extended unreserved lost */
     char invalidation[64]; /* reason, "" = healthy */
+    bool failover;         /* synchronised to standbys (PostgreSQL 17) */
+    bool synced;           /* this is a standby's copy of the primary's */
+    bool temporary;        /* gone when its session ends; a copy: not kept at a promotion yet */
+    bool has_standbys;     /* there are physical slots */
+    uint32_t instance;     /* of the server this was read from */
 };
 
 /* The operator's decisions for this start; 0 = none. */
@@ -49,7 +56,8 @@ struct wf_accept {
  * wf_server_identify() - IDENTIFY_SYSTEM plus the settings logical decoding needs
  * @conn: a replication connection
  *
- * Return: WF_FATAL (exit 78) when the server is older than 13 or wal_level is not logical.
+ * Return: WF_FATAL (exit 78) when the server is older than 13, a standby older than 16, or
+ * wal_level is not logical.
  */
 enum wf_rc wf_server_identify(PGconn *conn, wf_cancel *cancel, struct wf_server *out,
                               struct wf_err *err);
@@ -66,7 +74,8 @@ enum wf_rc wf_slot_look(PGconn *conn, const char *slot, wf_cancel *cancel, struc
  *          checkpoint's is taken over
  *
  * Every doubt is a refusal (exit 76): slot gone, lost, ahead of the checkpoint, other system, a
- * timeline that forked before the checkpoint, server behind.
+ * timeline that forked before the checkpoint, server behind. WF_RETRY: a standby that has not
+ * replayed as far as the checkpoint yet.
  */
 enum wf_rc wf_slot_compare(const struct wf_source_conf *conf, const struct wf_accept *accept,
                            const struct wf_server *server, const struct wf_slot_info *slot,
@@ -97,6 +106,10 @@ struct wf_slot_env {
 enum wf_rc wf_slot_ready(PGconn *conn, const struct wf_slot_env *env, wf_cancel *cancel,
                          const struct wf_server *server, struct wf_checkpoint *cp,
                          struct wf_err *err);
+
+/* Tell what CREATE_REPLICATION_SLOT is about to wait for, if there is such a thing. */
+void wf_slot_log_wait(const struct wf_source_conf *conf, const char *slot, PGconn *conn,
+                      const struct wf_server *server);
 
 /**
  * wf_slot_settle() - where to start, now that the keeper's checkpoint can be read for good

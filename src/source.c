@@ -9,18 +9,13 @@
 
 #include "log.h"
 #include "lsn.h"
-#include "pg.h"
 #include "plugins.h"
-#include "select.h"
-#include "worker.h"
+#include "source_parts.h"
 
 #define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 since the Unix epoch */
 #define XLOGDATA_HEADER 25
 #define KEEPALIVE_BYTES 18
 #define STATUS_BYTES 34
-/* libpq reads at most what its buffer holds, and the buffer grows with the largest message seen:
- * one large answer before the stream makes 16 KiB reads into 256 KiB ones. */
-#define PRIME_SQL "SELECT pg_catalog.repeat('x', 250000)"
 /* A server that shuts down asks again at once with one position (postgres.md, "Feedback"). */
 #define STORM_REPLIES 40
 #define STORM_US 2000000
@@ -28,297 +23,10 @@
 #define STANDBY_RETRY_MS 1000
 #define SHORT_US 1000000 /* a stream that ends sooner counts as an attempt that failed */
 
-struct wf_source {
-    const struct wf_source_conf *conf;
-    struct wf_source_env env;
-    enum wf_source_state state;
-    PGconn *conn;
-    char *message; /* what PQgetCopyData() gave last */
-    bool announce; /* the next item is WF_SOURCE_CONNECTED */
-    bool paused;
-    bool connected_once;
-    int variant; /* of the decoder's options: grows when the server cannot do the one before */
-    int fd;      /* of conn, as the loop watches it: libpq forgets it when the connection breaks */
-    uint32_t watching; /* epoll events now watched for */
-    uint64_t connected_us;
-    enum wf_rc failure; /* WF_FATAL once refused */
-    struct wf_err failure_err;
-
-    uint64_t received_lsn, acked_lsn, read_lsn;
-    struct wf_timer status_timer, connect_timer;
-    int64_t backoff_ms;
-    struct {
-        uint64_t lsn, since_us;
-        unsigned count;
-    } storm;
-    atomic_bool losing; /* a notice of the stream said that changes are left out */
-    char unsent[160];   /* the plugin's words, "" = it is the publication that is missing */
-
-    struct wf_worker *worker;
-    wf_cancel cancel;
-    struct { /* the connect job; the worker's while job.queued */
-        struct wf_job job;
-        PGconn *conn;
-        enum wf_rc rc;
-        struct wf_err err;
-        uint64_t read_lsn; /* in */
-        int variant;       /* in and out */
-        struct wf_server server;
-        struct wf_slot_info slot; /* as it was after it became ours */
-        struct wf_checkpoint cp;
-    } attempt;
-    struct wf_server server;
-    struct wf_slot_info slot;
-    struct wf_checkpoint cp;
-};
-
-static void connect_run(struct wf_job *job);
 static void connect_done(struct wf_job *job);
 static void status_due(void *arg);
 
-/* ---- connecting: on the worker ----------------------------------------------------------- */
-
-static enum wf_rc start_error(const struct wf_source_conf *conf, struct wf_err *err)
-{
-    if (wf_pg_is(err, "55006")) {
-        const char *pid = strstr(err->text, "PID ");
-
-        return wf_slot_is_active(conf, pid ? (int)strtol(pid + 4, NULL, 10) : 0, err);
-    }
-    if (wf_pg_is(err, "42704") && strstr(err->text, "publication"))
-        return wf_err_refuse(err, "publication_missing",
-                             "the server cannot find publication \"%s\" at the slot's position; "
-                             "hint: it must exist before the slot does; drop the slot and the "
-                             "checkpoint in state.dir and load the tables anew",
-                             conf->publication);
-    return wf_err_wrap(err, "starting to read slot \"%s\"", conf->slot);
-}
-
-static enum wf_rc start_variant(struct wf_source *s, PGconn *conn, const char *slot, uint64_t lsn,
-                                const struct wf_start *start, struct wf_err *err)
-{
-    wf_autoresult PGresult *res = NULL;
-    struct wf_buf sql;
-    enum wf_rc rc;
-
-    wf_buf_init(&sql, 1 << 20);
-    wf_buf_printf(&sql, "START_REPLICATION SLOT %s LOGICAL %s (", slot, wf_lsn_text(lsn).s);
-    wf_decoders[s->conf->decoder]->options(start, &sql);
-    wf_buf_put(&sql, ")", 2);
-    rc = sql.failed ? wf_err_config(err, "source.tables is too long for the plugin's options")
-                    : wf_pg_query(conn, (const char *)sql.data, &s->cancel, &res, err);
-    wf_buf_deinit(&sql);
-    return rc;
-}
-
-/* Whether the decoder knows another way to start; says so once. */
-static bool falls_back(struct wf_source *s, const struct wf_start *start, const char *sqlstate)
-{
-    const struct wf_decoder_ops *ops = wf_decoders[s->conf->decoder];
-    const struct wf_fallback *back = ops->falls_back ? ops->falls_back(start, sqlstate) : NULL;
-
-    if (back)
-        wf_log(WF_LOG_WARN, back->code, NULL, "%s", back->why);
-    return back;
-}
-
-static enum wf_rc start_stream(struct wf_source *s, PGconn *conn, const char *slot, uint64_t lsn,
-                               struct wf_err *err)
-{
-    wf_autoquoted char *slot_quoted = NULL, *ident = NULL, *names = NULL;
-    struct wf_start start = {s->conf, PQserverVersion(conn), s->attempt.variant, NULL};
-    enum wf_rc rc = wf_pg_ident(conn, slot, &slot_quoted, err);
-
-    if (rc == WF_OK)
-        rc = wf_pg_ident(conn, s->conf->publication, &ident, err);
-    if (rc == WF_OK)
-        rc = wf_pg_literal(conn, ident, &names, err);
-    if (rc != WF_OK)
-        return rc;
-    start.publication = names;
-    rc = start_variant(s, conn, slot_quoted, lsn, &start, err);
-    while (rc != WF_OK && strncmp(err->code, "sqlstate_", 9) == 0 &&
-           falls_back(s, &start, err->code + 9)) {
-        s->attempt.variant = ++start.variant;
-        rc = start_variant(s, conn, slot_quoted, lsn, &start, err);
-    }
-    return rc == WF_OK ? rc : start_error(s->conf, err);
-}
-
-/* A plugin's text in the database's encoding is no UTF-8 where that is another. */
-static enum wf_rc check_encoding(const struct wf_source *s, PGconn *conn, struct wf_err *err)
-{
-    const struct wf_decoder_ops *ops = wf_decoders[s->conf->decoder];
-    const char *encoding = PQparameterStatus(conn, "server_encoding");
-
-    if (!ops->needs_utf8 || (encoding && strcmp(encoding, "UTF8") == 0))
-        return WF_OK;
-    return wf_err_config(err,
-                         "the database is in %s and %s writes that as it is; hint: source.decoder: "
-                         "pgoutput, which converts it to UTF-8",
-                         encoding ? encoding : "an unknown encoding", ops->name);
-}
-
-/* Now that the slot is ours nobody else moves it: look once more, on a second connection. */
-static enum wf_rc verify_locked(struct wf_source *s, PGconn *conn, struct wf_err *err)
-{
-    wf_autoconn PGconn *sql = NULL;
-    struct wf_slot_info *slot = &s->attempt.slot;
-    enum wf_rc rc = wf_pg_connect(s->conf, WF_PG_SQL, &s->cancel, &sql, err);
-
-    if (rc == WF_OK)
-        rc = wf_slot_look(sql, s->conf->slot, &s->cancel, slot, err);
-    if (rc != WF_OK)
-        return rc;
-    /* Read by nobody: the stream has broken off already, reading it tells why. */
-    if (slot->active_pid && slot->active_pid != PQbackendPID(conn))
-        return wf_err_set(err, WF_RETRY, "slot_moved",
-                          "slot \"%s\" changed hands while it was being taken", s->conf->slot);
-    if (s->env.keeper)
-        return WF_OK; /* compared by wf_source_settle() */
-    if (slot->confirmed_lsn > s->attempt.cp.lsn)
-        return wf_err_set(err, WF_RETRY, "slot_moved",
-                          "slot \"%s\" moved to %s while it was being taken", s->conf->slot,
-                          wf_lsn_text(slot->confirmed_lsn).s);
-    /* The daemon whose slot this was can save no more from here on. If it, or our own progress
-     * meanwhile, has saved once more since ours was loaded, the next attempt loads that. */
-    return wf_checkpoint_claim(s->env.store, &s->attempt.cp, err);
-}
-
-static enum wf_rc make_temporary(struct wf_source *s, PGconn *conn, char *slot, size_t size,
-                                 struct wf_err *err)
-{
-    wf_autoresult PGresult *res = NULL;
-    char sql[256];
-    enum wf_rc rc;
-
-    snprintf(slot, size, "walferry_tail_%d", PQbackendPID(conn));
-    snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s %s", slot,
-             wf_decoders[s->conf->decoder]->name,
-             PQserverVersion(conn) >= 150000 ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT");
-    rc = wf_pg_query(conn, sql, &s->cancel, &res, err);
-    if (rc == WF_OK)
-        wf_lsn_parse(PQgetvalue(res, 0, 1), &s->attempt.cp.lsn, NULL);
-    return rc;
-}
-
-/* wal2json leaves out changes of a table without replica identity and only warns:
- * no tuple identifier for UPDATE in table "public"."t". */
-static void note_unsent(struct wf_source *s, const char *text)
-{
-    const char *table = strstr(text, " in table \""), *dot;
-    char schema[64], name[64];
-    size_t n;
-
-    if (s->unsent[0] || strncmp(text, "no ", 3) != 0 || !strstr(text, " tuple ") || !table)
-        return;
-    table += strlen(" in table \"");
-    dot = strstr(table, "\".\"");
-    n = strlen(dot ? dot + 3 : table);
-    if (dot && n > 1 && (size_t)(dot - table) < sizeof(schema) && n - 1 < sizeof(name)) {
-        snprintf(schema, sizeof(schema), "%.*s", (int)(dot - table), table);
-        snprintf(name, sizeof(name), "%.*s", (int)(n - 1), dot + 3);
-        if (!wf_select_table(s->conf, schema, name))
-            return;
-    }
-    snprintf(s->unsent, sizeof(s->unsent), "%s", text);
-    atomic_store(&s->losing, true);
-}
-
-static void on_notice(void *arg, const PGresult *res)
-{
-    struct wf_source *s = arg;
-    const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-
-    /* 18 and later skip a missing publication's changes and only warn: that is loss. */
-    if (text && strstr(text, "skipped loading publication"))
-        atomic_store(&s->losing, true);
-    if (text)
-        note_unsent(s, text);
-    wf_log(WF_LOG_DEBUG, "notice", NULL, "PostgreSQL says: %s", text ? text : "?");
-}
-
-static struct wf_slot_env slot_env(const struct wf_source *s)
-{
-    return (struct wf_slot_env){s->conf, s->env.store, s->env.keeper, s->env.accept};
-}
-
-/* What is on its way to the sink lies past the checkpoint: a promoted server must have it too. */
-static enum wf_rc check_published(const struct wf_source *s, struct wf_err *err)
-{
-    const struct wf_server *server = &s->attempt.server;
-
-    if (!s->server.timeline || s->server.timeline == server->timeline)
-        return WF_OK;
-    for (unsigned i = 0; i < server->nforks; i++) {
-        if (server->forks[i].timeline == s->server.timeline &&
-            s->attempt.read_lsn > server->forks[i].lsn)
-            return wf_err_refuse(err, "other_timeline",
-                                 "events up to %s of timeline %u are published, and timeline %u "
-                                 "forked from it at %s: the consumers have events that this "
-                                 "server never had; hint: connect to the right server, or go on "
-                                 "with --accept-divergence %u and correct the consumers by hand",
-                                 wf_lsn_text(s->attempt.read_lsn).s, s->server.timeline,
-                                 server->timeline, wf_lsn_text(server->forks[i].lsn).s,
-                                 server->timeline);
-    }
-    return WF_OK;
-}
-
-static enum wf_rc connect_steps(struct wf_source *s, PGconn *conn, struct wf_err *err)
-{
-    wf_autoresult PGresult *prime = NULL;
-    const char *slot = s->conf->slot;
-    char temporary[64];
-    uint64_t lsn;
-    enum wf_rc rc = wf_server_identify(conn, &s->cancel, &s->attempt.server, err);
-
-    if (rc == WF_OK)
-        rc = check_encoding(s, conn, err);
-    if (rc == WF_OK)
-        rc = wf_pg_query(conn, PRIME_SQL, &s->cancel, &prime, err);
-    if (rc != WF_OK)
-        return rc;
-    if (s->env.temporary) {
-        rc = make_temporary(s, conn, temporary, sizeof(temporary), err);
-        slot = temporary;
-    } else {
-        const struct wf_slot_env env = slot_env(s);
-
-        rc = wf_slot_ready(conn, &env, &s->cancel, &s->attempt.server, &s->attempt.cp, err);
-        if (rc == WF_OK)
-            rc = check_published(s, err);
-    }
-    if (rc != WF_OK)
-        return rc;
-    lsn = s->attempt.cp.lsn > s->attempt.read_lsn ? s->attempt.cp.lsn : s->attempt.read_lsn;
-    rc = start_stream(s, conn, slot, s->env.keeper ? 0 : lsn, err);
-    if (rc == WF_OK && !s->env.temporary)
-        rc = verify_locked(s, conn, err);
-    return rc;
-}
-
-static void connect_run(struct wf_job *job)
-{
-    struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
-    PGconn *conn = NULL;
-
-    s->attempt.rc = wf_pg_connect(s->conf, WF_PG_REPLICATION, &s->cancel, &conn, &s->attempt.err);
-    if (s->attempt.rc == WF_OK) {
-        PQsetNoticeReceiver(conn, on_notice, s);
-        s->attempt.rc = connect_steps(s, conn, &s->attempt.err);
-        if (s->attempt.rc == WF_OK && PQsetnonblocking(conn, 1) != 0)
-            s->attempt.rc = wf_err_set(&s->attempt.err, WF_RETRY, "connect",
-                                       "cannot make the connection non-blocking");
-    }
-    if (s->attempt.rc != WF_OK) {
-        PQfinish(conn);
-        conn = NULL;
-    }
-    s->attempt.conn = conn;
-}
-
-/* ---- connecting: on the loop -------------------------------------------------------------- */
+/* ---- connecting ---------------------------------------------------------------------------- */
 
 static void begin_attempt(void *arg)
 {
@@ -326,9 +34,9 @@ static void begin_attempt(void *arg)
 
     if (s->attempt.job.queued)
         return;
-    s->attempt.job.run = connect_run;
+    s->attempt.job.run = wf_source_connect;
     s->attempt.job.done = connect_done;
-    s->attempt.conn = NULL;
+    s->attempt.conn = s->attempt.side = NULL;
     s->attempt.read_lsn = s->read_lsn;
     s->attempt.variant = s->variant;
     if (s->state != WF_SOURCE_STANDBY)
@@ -423,6 +131,11 @@ static uint64_t start_lsn(const struct wf_source *s)
     return s->cp.lsn > s->read_lsn ? s->cp.lsn : s->read_lsn;
 }
 
+static void standby_promoted(void *arg)
+{
+    wf_source_reconnect(arg, 0, "the standby became a primary: connecting anew for its timeline");
+}
+
 static void connect_done(struct wf_job *job)
 {
     struct wf_source *s = wf_container_of(job, struct wf_source, attempt.job);
@@ -435,7 +148,7 @@ static void connect_done(struct wf_job *job)
         return;
     }
     if (s->attempt.read_lsn > s->read_lsn) { /* the sink went back while this was under way */
-        PQfinish(s->attempt.conn);
+        wf_source_drop_attempt(s);
         attempt_later(s, 0);
         return;
     }
@@ -445,12 +158,16 @@ static void connect_done(struct wf_job *job)
     s->cp = s->attempt.cp;
     s->variant = s->attempt.variant;
     s->state = WF_SOURCE_STREAMING;
+    if (s->env.keeper) /* an older server would go back to it before it is compared */
+        s->acked_lsn = 0;
     s->announce = s->connected_once = true;
     s->storm.count = 0;
     s->fd = PQsocket(s->conn);
     s->watching = 0;
     s->connected_us = wf_mono_us();
     watch_socket(s);
+    if (s->attempt.side)
+        wf_promotion_watch(&s->promotion, s->attempt.side, standby_promoted, s);
     wf_loop_timer_set(s->env.loop, &s->status_timer, (uint64_t)status_interval_ms(s) * 1000,
                       status_due, s);
     wf_log(
@@ -469,6 +186,7 @@ static void disconnect(struct wf_source *s)
     s->message = NULL;
     if (!s->conn)
         return;
+    wf_promotion_stop(&s->promotion);
     wf_loop_timer_off(s->env.loop, &s->status_timer);
     wf_loop_watch(s->env.loop, s->fd, 0, NULL, NULL, NULL);
     PQfinish(s->conn);
@@ -532,7 +250,7 @@ static void status_due(void *arg)
 static bool stream_falls_back(struct wf_source *s, const char *sqlstate)
 {
     struct wf_start start = {s->conf, s->server.version, s->variant, NULL};
-    bool back = falls_back(s, &start, sqlstate);
+    bool back = wf_source_falls_back(s, &start, sqlstate);
 
     s->variant += back;
     return back;
@@ -557,11 +275,12 @@ static enum wf_rc stream_ended(struct wf_source *s, int n)
             *c = ' ';
     }
     if (state && strcmp(state, "42704") == 0)
-        wf_err_refuse(&err, "publication_missing",
-                      "%s; hint: publication \"%s\" must exist at the WAL position being read: one "
-                      "that was made later, or dropped, does not count. Drop the slot and the "
-                      "checkpoint in state.dir and load the tables anew",
-                      text ? text : "?", s->conf->publication);
+        wf_err_refuse(
+            &err, "publication_missing",
+            "%s; hint: publication \"%s\" must exist at the WAL position being read: one "
+            "that was made later, or dropped, does not count. Make the slot anew, take its "
+            "position with `walferry checkpoint set FILE slot`, and load the tables anew",
+            text ? text : "?", s->conf->publication);
     else if (state && stream_falls_back(s, state))
         wf_err_set(&err, WF_RETRY, "stream_error", "connecting again: %s", text ? text : "?");
     else if (state && (strcmp(state, "22P05") == 0 || strcmp(state, "42883") == 0 ||
@@ -589,8 +308,8 @@ static enum wf_rc publication_lost(struct wf_source *s)
 
     wf_err_refuse(&err, "publication_missing",
                   "publication \"%s\" is missing at the WAL position being read and the server "
-                  "skips its changes; hint: drop the slot and the checkpoint in state.dir, make "
-                  "the publication, start again and load the tables anew",
+                  "skips its changes; hint: make the publication, make the slot anew, take its "
+                  "position with `walferry checkpoint set FILE slot`, and load the tables anew",
                   s->conf->publication);
     return lost(s, &err);
 }
@@ -713,9 +432,15 @@ enum wf_rc wf_source_next(struct wf_source *s, struct wf_source_item *item, stru
 enum wf_rc wf_source_settle(struct wf_source *s, const struct wf_checkpoint *kept,
                             struct wf_err *err)
 {
-    const struct wf_slot_env env = slot_env(s);
+    const struct wf_slot_env env = wf_source_slot_env(s);
     enum wf_rc rc = wf_slot_settle(&env, &s->server, &s->slot, kept, &s->cp, err);
 
+    /* The slot may be lost again without our knowledge, and its new reader ahead of what we saw of
+     * the server: a look of after that decides. */
+    if (rc == WF_FATAL && kept->lsn > s->slot.wal_lsn && kept->lsn != s->doubted_lsn) {
+        s->doubted_lsn = kept->lsn;
+        return err->rc = WF_RETRY;
+    }
     if (rc == WF_OK)
         wf_log(WF_LOG_INFO, "settled", NULL, "the checkpoint stands at %s, the slot at %s",
                wf_lsn_text(s->cp.lsn).s, wf_lsn_text(s->slot.confirmed_lsn).s);
@@ -779,6 +504,8 @@ enum wf_rc wf_source_open(struct wf_source **out, const struct wf_source_conf *c
         free(s);
         return WF_FATAL;
     }
+    s->promotion =
+        (struct wf_promotion){.loop = env->loop, .worker = s->worker, .cancel = &s->cancel};
     begin_attempt(s);
     *out = s;
     return WF_OK;
@@ -793,7 +520,8 @@ void wf_source_close(struct wf_source *s)
     disconnect(s);
     wf_worker_free(s->worker);
     if (s->attempt.job.queued) /* finished after its last look at the loop */
-        PQfinish(s->attempt.conn);
+        wf_source_drop_attempt(s);
+    wf_promotion_deinit(&s->promotion);
     free(s);
 }
 

@@ -12,7 +12,7 @@ from harness import Ferry, database, kafka_ferry, unique
 from services import Postgres, Process, wait_until, walferry
 
 TABLE = "create table t (id int primary key, v text); create table u (id int primary key)"
-VERBS = ("run", "tail", "check", "read", "schema", "config")
+VERBS = ("run", "tail", "check", "checkpoint", "read", "schema", "config")
 
 
 def run(*argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -46,7 +46,8 @@ def test_the_program_lists_its_verbs():
     "argv",
     (
         ["fly"], [], ["run"], ["run", "a", "b"], ["run", "--nosuch", "a"], ["run", "--until", "x", "a"],
-        ["run", "--accept-divergence", "0x", "a"], ["tail"], ["check"], ["read"], ["read", "--topic", "t"], ["read", "--hex", "00", "--topic", "t", "f"], ["read", "--schema", "f", "g"],
+        ["run", "--accept-divergence", "0x", "a"], ["tail"], ["check"], ["read"], ["checkpoint"], ["checkpoint", "show"], ["checkpoint", "set", "f"], ["checkpoint", "fly", "f"],
+         ["read", "--topic", "t"], ["read", "--hex", "00", "--topic", "t", "f"], ["read", "--schema", "f", "g"],
         ["schema"], ["schema", "f"], ["config"],
         ["config", "show"], ["config", "fly"],
     ),

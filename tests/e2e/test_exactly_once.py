@@ -361,3 +361,40 @@ def test_shutdown_while_the_broker_does_not_answer(postgres, run_dir, kafka, reg
             kafka.signal(signal.SIGCONT)
     run.ferry.streaming()
     run.verify()
+
+
+@pytest.mark.long
+@seconds(900)
+@pytest.mark.parametrize("delivery", ("exactly_once", "at_least_once"))
+def test_a_transaction_of_1_gb_while_the_broker_is_stopped(run_dir, kafka, registry, delivery, record_property):
+    """Rows 22, 23 and 28: bounded memory, the slot keeps the data, then all arrives."""
+    rows = 1_000_000
+    with Postgres(18, run_dir, fresh=True, settings={"wal_sender_timeout": "10s", "max_wal_size": "4GB"}) as pg:
+        db = database(pg, TABLE)
+        idle = {"transaction_idle": "500ms"} if delivery == "exactly_once" else {}
+        ferry = kafka_ferry(
+            run_dir, pg, db, kafka, registry, source={"stall_limit": "1h"}, delivery=delivery, **idle
+        ).streaming()
+        pg.sql("insert into t values (0, 'first')", dbname=db)
+        ferry.caught_up()
+        kafka.sigstop()
+        try:
+            pg.sql(f"insert into t select i, repeat('x', 1000) from generate_series(1, {rows}) i", dbname=db)
+            backend = pg.slot(ferry.pipeline)["active_pid"]
+            commit = lsn(pg.lsn()) - 64  # at the most: the record itself is not shorter
+            time.sleep(40)  # four time-outs of the walsender
+            stalled = ferry.rss_kb() / 1024
+            assert ferry.confirmed() < commit, "the slot keeps it"
+            if delivery == "at_least_once":  # else a commit that fails is a new beginning, by design
+                assert pg.slot(ferry.pipeline)["active_pid"] == backend, "the connection is served meanwhile"
+        finally:
+            kafka.sigcont()
+        ferry.caught_up(400)
+        assert ferry.peak_rss_kb() / 1024 <= 64
+        record_property("rss_stalled_mb", stalled)
+        record_property("rss_peak_mb", ferry.peak_rss_kb() / 1024)
+        print(f"RSS stalled {stalled:.0f} MiB, peak {ferry.peak_rss_kb() / 1024:.0f} MiB")
+        time.sleep(0.5)
+        n = sum(1 for _ in kafka.stream(ferry.topic("t"), 300))
+        assert n == rows + 1 if delivery == "exactly_once" else n >= rows + 1
+        assert ferry.stop() == 0

@@ -214,6 +214,43 @@ class Postgres(Process):
         """Makes a running server read its configuration again."""
         self.signal(signal.SIGHUP)
 
+    def standby(self, settings: Mapping[str, Any] | None = None) -> "Postgres":
+        """A hot standby of this running server, not started yet; its physical slot is named after it.
+
+        Its slots are synchronised where the server can do that (17 and later).
+        """
+        other = Postgres(self.major, self.dir.parent, durable=False)
+        slot = f"phys_{other.port}"
+        shutil.rmtree(other.data)
+        self.sql(f"select pg_create_physical_replication_slot('{slot}', true)")
+        command = [client_tool("pg_basebackup"), "-D", other.data, "-X", "stream", "-c", "fast", "-d", self.dsn()]
+        subprocess.run(command, check=True, timeout=120)
+        base: dict[str, Any] = {
+            "port": other.port,
+            "unix_socket_directories": str(other.dir),
+            "hot_standby_feedback": "on",
+            "primary_slot_name": slot,
+            "primary_conninfo": f"{self.dsn()} application_name={slot}",
+            "wal_receiver_status_interval": "1s",
+            "wal_retrieve_retry_interval": "200ms",
+        }
+        if self.major >= 17:
+            base |= {"sync_replication_slots": "on", "synchronized_standby_slots": ""}
+        other.configure({**base, **(settings or {})})
+        (other.data / "standby.signal").touch()
+        if other.user:
+            subprocess.run(["chown", "-R", f"{other.user}:{other.user}", str(other.data)], check=True, timeout=60)
+        return other
+
+    @property
+    def physical_slot(self) -> str:
+        """Of a standby: its slot on the primary."""
+        return f"phys_{self.port}"
+
+    def promote(self) -> None:
+        """Makes a standby the primary."""
+        self.sql("select pg_promote(true)")
+
     # -- life
 
     def _ready(self) -> bool:
@@ -231,6 +268,7 @@ class Postgres(Process):
         """kill -9 of all its processes at once, as when the power goes."""
         if not self.alive:
             return
+        self.sigstop()  # else it may make one more child, which would keep the shared memory
         pids = [self.pid, *self._children()]
         self.signal(signal.SIGKILL)
         for pid in pids[1:]:

@@ -321,8 +321,15 @@ class Process:
 
     def rss_kb(self) -> int:
         """Its resident memory now."""
+        return self._memory_kb("VmRSS:")
+
+    def peak_rss_kb(self) -> int:
+        """The most it was since the process began."""
+        return self._memory_kb("VmHWM:")
+
+    def _memory_kb(self, field: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(field):
                 return int(line.split()[1])
         return 0
 

@@ -165,18 +165,17 @@ Test(checkpoint, of_another_daemon_is_not_written_over)
     cr_assert_eq(wf_checkpoint_open(in_tmpdir("state"), &successor, &err), WF_OK);
     cr_assert_eq(wf_checkpoint_load(successor, &cp, &err), WF_OK);
     save(2); /* not seen by the successor yet */
-    cp.lsn = 3;
-    cr_expect_eq(wf_checkpoint_save(successor, &cp, &err), WF_RETRY);
-    cr_expect_str_eq(err.code, "checkpoint_taken");
+    cr_expect_eq(wf_checkpoint_claim(successor, &cp, &err), WF_RETRY);
+    cr_expect_str_eq(err.code, "checkpoint_moved");
 
     cr_assert_eq(wf_checkpoint_load(successor, &cp, &err), WF_OK);
     cr_expect_eq(cp.lsn, 2);
     cp.lsn = 3;
-    cr_expect_eq(wf_checkpoint_save(successor, &cp, &err), WF_OK);
+    cr_expect_eq(wf_checkpoint_claim(successor, &cp, &err), WF_OK);
     cr_expect_eq(try_save(4), WF_RETRY);
     cr_expect_str_eq(err.code, "checkpoint_taken");
-    expect_lsn(3); /* and with it the right to go on */
-    save(5);
+    expect_lsn(3); /* a look, on the way to a slot that is not ours */
+    cr_expect_eq(try_save(5), WF_RETRY);
     wf_checkpoint_close(successor);
 }
 
@@ -193,6 +192,15 @@ Test(checkpoint, is_not_moved_back_by_a_claim)
     expect_lsn(20);
     cr_assert_eq(try_load(&cp), WF_OK, "%s", err.text);
     cr_expect_eq(wf_checkpoint_claim(store, &cp, &err), WF_OK, "%s", err.text);
+    expect_lsn(20);
+}
+
+/* Such a save may have been on its way while the newer one was claimed. */
+Test(checkpoint, does_not_go_back_by_a_save)
+{
+    save(20);
+    cr_expect_eq(try_save(10), WF_RETRY);
+    cr_expect_str_eq(err.code, "checkpoint_moved");
     expect_lsn(20);
 }
 

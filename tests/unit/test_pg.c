@@ -279,3 +279,50 @@ Test(pg_error, is_known_by_its_sqlstate)
     wf_err_set(&err, WF_RETRY, "connection", "x");
     cr_expect_not(wf_pg_is(&err, "42704"));
 }
+
+/* The second of two hosts, and both reasons when neither is to be had. */
+Test(pg, goes_on_to_the_next_host)
+{
+    char dsn[100];
+    struct wf_source_conf conf = {.dsn = dsn, .connect_timeout_ms = 5000};
+    PGconn *conn = NULL;
+
+    server.error = "role \"u\" does not exist";
+    snprintf(dsn, sizeof(dsn), "host=127.0.0.1,127.0.0.1 port=1,%d user=u", server.port);
+    cr_expect_eq(wf_pg_hosts(&conf), 2);
+    cr_expect_eq(wf_pg_connect(&conf, WF_PG_SQL, NULL, &conn, &err), WF_RETRY,
+                 "the first may come back");
+    cr_expect_str_eq(startup("user"), "u");
+    cr_expect(strstr(err.text, "port 1 "), "%s", err.text);
+    cr_expect(strstr(err.text, "does not exist"), "%s", err.text);
+}
+
+Test(pg_hosts, are_counted_as_libpq_does)
+{
+    static const struct {
+        char *dsn;
+        unsigned n;
+    } rows[] = {
+        {"dbname=x", 1},
+        {"host=a", 1},
+        {"host=a,b", 2},
+        {"host=a,b port=1,2", 2},
+        {"host=a,b port=1", 2},
+        {"hostaddr=127.0.0.1,127.0.0.2,127.0.0.3", 3},
+        {"host=a,b hostaddr=127.0.0.1,127.0.0.2", 2},
+        {"host=a,b hostaddr=127.0.0.1", 1}, /* libpq says what is wrong with it */
+        {"host=a,b,c port=1,2", 1},
+        {"host=,", 2}, /* the default socket, twice */
+        {"postgresql://a:1,b:2/x", 2},
+        {"colour=red", 1},
+    };
+
+    unsetenv("PGHOST");
+    unsetenv("PGHOSTADDR");
+    unsetenv("PGPORT");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct wf_source_conf conf = {.dsn = rows[i].dsn};
+
+        cr_expect_eq(wf_pg_hosts(&conf), rows[i].n, "%s", rows[i].dsn);
+    }
+}
