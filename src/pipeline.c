@@ -671,8 +671,9 @@ static enum wf_rc drain(struct wf_pipeline *p, struct wf_err *err)
              p->total.events, p->total.transactions, wf_delivery_in_flight(p->delivery),
              wf_lsn_text(wf_progress_saved_lsn(p->progress)).s);
     wf_log(WF_LOG_INFO, "stopped", fields,
-           wf_delivery_in_flight(p->delivery) ? "stopped; what was in flight comes again"
-                                              : "stopped; everything taken is delivered");
+           wf_delivery_in_flight(p->delivery) || p->trouble[0]
+               ? "stopped; what was in flight comes again"
+               : "stopped; everything taken is delivered");
     return rc;
 }
 
