@@ -55,7 +55,6 @@ void wf_progress_start(struct wf_progress *p, const struct wf_checkpoint *cp)
 static void save_run(struct wf_job *job)
 {
     struct wf_progress *p = wf_container_of(job, struct wf_progress, save.job);
-
     struct wf_checkpoint old;
 
     if (!p->env.kept) {
