@@ -8,13 +8,11 @@ import signal
 import time
 
 import pytest
-from harness import Decoder, Ferry, Journal, Load, Oracle, assert_whole, database, kafka_ferry, lsn, table_rows
+from harness import Decoder, Ferry, database, kafka_ferry, lsn
+from test_crash import Run as CrashRun
 
 from services import Kafka, Postgres, wait_until
 
-TABLES = ("a", "b")
-WRITERS = ("a", "b", "a")
-DDL = ";".join(Load.DDL.format(table) for table in TABLES)
 TABLE = "create table t (id int primary key, v text)"
 
 seconds = pytest.mark.timeout
@@ -43,32 +41,16 @@ def ids_of(registry, records) -> list[int]:
     return [decode(r.key)["id"] for r in records]
 
 
-class Run:
-    """A pipeline with three partitions a topic, and the oracle beside it."""
+class Run(CrashRun):
+    """As there, each change once."""
 
     def __init__(self, run_dir, pg: Postgres, kafka: Kafka, registry, **sink):
-        self.kafka, self.decode, self.pg = kafka, Decoder(registry), pg
-        self.db = database(pg, DDL)
-        self.oracle = Oracle(pg, self.db)
-        self.ferry = exactly_once(run_dir, pg, self.db, kafka, registry, partitions=3, **sink)
-
-    def load(self, **more) -> Load:
-        return Load(self.pg, self.db, WRITERS, pause=0.004, **more)
+        super().__init__(run_dir, pg, kafka, registry, delivery="exactly_once", transaction_idle="500ms", **sink)
 
     def verify(self, record_property=lambda *_: None) -> dict[str, int]:
-        """Waits until all is delivered and compares: each change once."""
         self.ferry.caught_up(120)
         time.sleep(0.3)  # a transaction becomes readable a moment after its commit returned
-        changes = self.oracle.changes()
-        figures = {"changes": 0, "repeated": 0, "lost": 0}
-        for table in TABLES:
-            journal = Journal.of_topic(self.kafka, self.decode, self.ferry.topic(table))
-            assert_whole(journal, changes[table], table_rows(self.pg, self.db, table))
-            figures["changes"] += len(journal)
-            figures["repeated"] += journal.repeats
-        for name, value in figures.items():
-            record_property(name, value)
-        print(figures)
+        figures = super().verify(record_property)
         assert figures["repeated"] == 0
         return figures
 
