@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "event_queue.h"
 #include "kafka_conf.h"
 #include "kafka_topics.h"
 #include "kafka_txn.h"
@@ -23,6 +24,7 @@
 
 #define LOG_EVERY_US 30000000 /* one line per kind of broker trouble */
 #define LOGGED_KINDS 4
+#define HELD_PART 4 /* of sink.queue: what may be taken while a commit is under way */
 
 struct wf_sink {
     const struct wf_kafka_conf *conf;
@@ -39,8 +41,9 @@ struct wf_sink {
         uint64_t at_us;
     } logged[LOGGED_KINDS];
     unsigned logged_next;
-    struct wf_kafka_txn *txn; /* NULL: at least once */
-    struct wf_job job;        /* recover or commit */
+    struct wf_kafka_txn *txn;   /* NULL: at least once */
+    struct wf_event_queue held; /* taken while no transaction was open for them */
+    struct wf_job job;          /* recover or commit */
     enum { RECOVERING, READY, COMMITTING, COMMITTED } step;
     bool closed; /* by the pipeline: the job ends it */
     struct {     /* the job's in and out */
@@ -214,6 +217,7 @@ static void kafka_close(struct wf_sink *s)
         kafka_stop(s);
         return;
     }
+    wf_event_queue_deinit(&s->held);
     wf_kafka_topics_free(s->topics);
     if (s->main_queue) {
         rd_kafka_queue_io_event_enable(s->main_queue, -1, NULL, 0);
@@ -252,6 +256,7 @@ static enum wf_rc prepare_transactions(struct wf_sink *s, struct wf_err *err)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     s->txn->conf = s->conf;
     s->txn->pipeline = s->env->pipeline;
+    wf_event_queue_init(&s->held, (size_t)s->conf->queue_bytes / HELD_PART);
     return WF_OK;
 }
 
@@ -347,14 +352,10 @@ static rd_kafka_resp_err_t produce(const struct wf_sink *s, const struct wf_even
     return rd_kafka_last_error();
 }
 
-static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
+static enum wf_rc publish_now(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
 {
-    rd_kafka_resp_err_t code;
+    rd_kafka_resp_err_t code = produce(s, ev);
 
-    if ((s->job.queued || s->step == COMMITTED) &&
-        !WF_MUTANT(publish_in_commit)) /* no transaction is open for it */
-        return WF_AGAIN;
-    code = produce(s, ev);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return WF_OK;
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -368,16 +369,52 @@ static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, st
     return wf_kafka_error(code, ev->stream->topic, NULL, err);
 }
 
+/* What came during the last commit goes first. */
+static enum wf_rc publish_held(struct wf_sink *s, struct wf_err *err)
+{
+    struct wf_event ev;
+    enum wf_rc rc = WF_OK;
+
+    while (rc == WF_OK && wf_event_queue_front(&s->held, &ev)) {
+        rc = publish_now(s, &ev, err);
+        if (rc == WF_OK)
+            wf_event_queue_pop(&s->held);
+    }
+    return rc;
+}
+
+/* Between a commit and the next transaction: nothing can be produced. */
+static bool is_between(const struct wf_sink *s)
+{
+    return (s->job.queued || s->step == COMMITTED) && !WF_MUTANT(publish_in_commit);
+}
+
+static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
+{
+    enum wf_rc rc = WF_OK;
+
+    if (is_between(s))
+        return wf_event_queue_put(&s->held, ev) ? WF_OK : WF_AGAIN;
+    if (!wf_event_queue_empty(&s->held) && !WF_MUTANT(held_overtaken))
+        rc = publish_held(s, err);
+    return rc == WF_OK ? publish_now(s, ev, err) : rc;
+}
+
 static enum wf_rc kafka_poll(struct wf_sink *s, struct wf_err *err)
 {
+    enum wf_rc rc = WF_OK;
+
     wf_kafka_topics_poll(s->topics);
     if (s->job.queued) /* its calls serve the queue: callbacks run there */
         return WF_OK;
     rd_kafka_poll(s->rk, 0);
-    if (s->failure == WF_OK)
-        return WF_OK;
-    *err = s->failure_err;
-    return s->failure;
+    if (s->failure != WF_OK) {
+        *err = s->failure_err;
+        return s->failure;
+    }
+    if (!is_between(s))
+        rc = publish_held(s, err);
+    return rc == WF_AGAIN ? WF_OK : rc;
 }
 
 /* ---- exactly once ---- */
@@ -445,7 +482,10 @@ static enum wf_rc kafka_recover(struct wf_sink *s, struct wf_checkpoint *cp, str
 static enum wf_rc kafka_commit(struct wf_sink *s, const struct wf_checkpoint *cp, uint64_t events,
                                struct wf_err *err)
 {
-    (void)err;
+    enum wf_rc rc = WF_MUTANT(held_behind) ? WF_OK : publish_held(s, err);
+
+    if (rc != WF_OK)
+        return rc;
     s->call.cp = *cp;
     s->call.events = events;
     s->step = COMMITTING;
@@ -457,8 +497,9 @@ static enum wf_rc kafka_committed(struct wf_sink *s, bool *renew, struct wf_err 
 {
     if (s->job.queued)
         return WF_AGAIN;
-    s->step = READY;
     *renew = s->call.renew;
+    if (s->call.rc == WF_OK && !*renew) /* else no transaction is open, nor will one be */
+        s->step = READY;
     return result(s, err);
 }
 

@@ -259,7 +259,7 @@ enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_co
     if (ok == WF_OK)
         ok = set(rc, "read", "isolation.level", "read_committed", err);
     if (ok == WF_OK) /* the end is told after that much silence */
-        ok = set(rc, "read", "fetch.wait.max.ms", "20", err);
+        ok = set(rc, "read", "fetch.wait.max.ms", "5", err);
     if (ok == WF_OK)
         ok = set_security(rc, c, err);
     rd_kafka_conf_set_log_cb(rc, on_log);

@@ -8,7 +8,9 @@
 #define REQUEST_MS 10000
 #define TOPICS_MAX 65536
 
-enum step { DESCRIBE, CREATE, CHECK, READY, FAILED };
+/* LOCATE: a topic that librdkafka has just met waits up to a second for its leaders, unless an
+ * answer about it comes by. */
+enum step { DESCRIBE, CREATE, CHECK, LOCATE, READY, FAILED };
 
 struct topic {
     struct topic *next;
@@ -145,7 +147,7 @@ static void check(struct wf_kafka_topics *t, struct topic *topic)
 static void request(struct wf_kafka_topics *t, struct topic *topic)
 {
     topic->waiting = true;
-    if (topic->step == DESCRIBE)
+    if (topic->step == DESCRIBE || topic->step == LOCATE)
         describe(t, topic);
     else if (topic->step == CREATE)
         create(t, topic);
@@ -269,7 +271,7 @@ static void checked(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_eve
         rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &n);
     const rd_kafka_ConfigEntry_t **e = NULL;
 
-    topic->step = READY;
+    topic->step = LOCATE;
     if (n && rd_kafka_ConfigResource_error(r[0]) == RD_KAFKA_RESP_ERR_NO_ERROR)
         e = rd_kafka_ConfigResource_configs(r[0], &entries);
     else /* DescribeConfigs is a right of its own: publishing does not need it */
@@ -281,7 +283,7 @@ static void checked(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_eve
         if (value)
             check_setting(t, topic, rd_kafka_ConfigEntry_name(e[i]), value);
     }
-    if (topic->step == READY) {
+    if (topic->step == LOCATE) {
         topic->handle = rd_kafka_topic_new(t->rk, topic->name, NULL);
         if (!topic->handle)
             fail(topic, rd_kafka_last_error(), "opening", NULL);
@@ -293,7 +295,9 @@ static void answered(struct wf_kafka_topics *t, struct topic *topic, rd_kafka_ev
     static const char *const doing[] = {"looking up", "creating", "checking"};
 
     topic->waiting = false;
-    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR && topic->step != CHECK)
+    if (topic->step == LOCATE)
+        topic->step = READY; /* the answer was for librdkafka */
+    else if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR && topic->step != CHECK)
         fail(topic, rd_kafka_event_error(event), doing[topic->step],
              rd_kafka_event_error_string(event));
     else if (topic->step == DESCRIBE)

@@ -248,5 +248,6 @@ enum wf_rc wf_group_turn(struct wf_group *g, struct wf_sink *sink, uint64_t now_
     due = due_us(g, wish, between);
     if (due > now_us)
         *wait_us = due - now_us;
-    return due && due <= now_us ? commit(g, sink, err) : WF_OK;
+    rc = due && due <= now_us ? commit(g, sink, err) : WF_OK;
+    return rc == WF_AGAIN ? WF_OK : rc;
 }

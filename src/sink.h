@@ -66,8 +66,8 @@ struct wf_keeper_ops {
     /* After open(), before anything is published: nobody else can write any more, and @cp is what
      * is there. WF_AGAIN: not yet, call again after poll(). */
     enum wf_rc (*recover)(struct wf_sink *self, struct wf_checkpoint *cp, struct wf_err *err);
-    /* Begin to commit what was published, @events of them, with @cp. publish() may say WF_AGAIN
-     * until it is done. */
+    /* Begin to commit what was published, @events of them, with @cp; what publish() takes from now
+     * on belongs to the next commit. WF_AGAIN: not yet, call again after poll(). */
     enum wf_rc (*commit)(struct wf_sink *self, const struct wf_checkpoint *cp, uint64_t events,
                          struct wf_err *err);
     /* WF_OK: it is readable, and stays so; WF_AGAIN: not yet; anything else: nobody knows, reopen.

@@ -18,6 +18,8 @@
     X(no_recycle, "the producer is kept after more than one EndTxn") \
     X(commit_assumed, "a commit of unknown outcome counts as done") \
     X(publish_in_commit, "events are published while a commit is under way") \
+    X(held_overtaken, "what was taken during a commit is overtaken by what follows") \
+    X(held_behind, "a commit covers what was taken and is not published yet") \
     X(read_first, "the checkpoint is read before the transactional id is taken") \
     X(no_claim, "the checkpoint is not claimed under the slot's lock") \
     X(slot_is_truth, "the slot says where to start, not the sink's checkpoint") \

@@ -18,7 +18,7 @@
 #define LIMIT_US (HEAL_US + 200000000)
 #define STEPS_MAX 400000
 #define FAULTS_MAX 5
-#define MUTANT_SEEDS 20000
+#define MUTANT_SEEDS 60000
 
 extern const struct wf_sink_ops wf_sink_kafka;
 
@@ -194,6 +194,7 @@ static void make_daemon(unsigned i, bool shared)
                                       .transaction_bytes = SIM_SPLIT_ROOM,
                                       .transaction_timeout_ms = 3000 + (int64_t)sim_below(27000),
                                       .transaction_idle_ms = 10 + (int64_t)sim_below(2000),
+                                      .queue_bytes = 4096 * (int64_t)sim_below(4),
                                       .split_events = 2 + (int64_t)sim_below(10)};
     d->config = (struct wf_config){.pipeline = name,
                                    .source = {.slot = slot,
