@@ -346,7 +346,7 @@ static enum wf_rc to_json(struct wf_encoder *e, const struct wf_avro_reader *rea
     return rc;
 }
 
-static enum wf_rc render_json(struct wf_encoder *e, struct wf_err *err)
+static __attribute__((noinline)) enum wf_rc render_json(struct wf_encoder *e, struct wf_err *err)
 {
     const struct wf_avro_reader *key, *value;
     enum wf_rc rc = WF_OK;
@@ -364,9 +364,9 @@ static enum wf_rc render_json(struct wf_encoder *e, struct wf_err *err)
     return rc;
 }
 
-static inline size_t size_of(const struct wf_event *ev)
+static __attribute__((noinline)) size_t size_of_headers(const struct wf_event *ev)
 {
-    size_t size = ev->key_len + ev->value_len;
+    size_t size = 0;
 
     for (unsigned i = 0; i < ev->nheaders; i++)
         size += strlen(ev->headers[i].name) + ev->headers[i].len;
@@ -379,7 +379,7 @@ static inline enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c,
 {
     const unsigned char *keys = e->key.data, *values = e->value.data;
 
-    if (e->framing == WF_FRAME_JSON) {
+    if (__builtin_expect(e->framing == WF_FRAME_JSON, 0)) {
         enum wf_rc rc = render_json(e, err);
 
         if (rc != WF_OK)
@@ -388,8 +388,11 @@ static inline enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c,
     }
     for (uint32_t i = 0; i < e->nev; i++) {
         struct wf_event *ev = &e->ev[i];
+        size_t size = ev->key_len + ev->value_len;
 
-        if (size_of(ev) > e->max_event)
+        if (__builtin_expect(ev->nheaders != 0, 0))
+            size += size_of_headers(ev);
+        if (size > e->max_event)
             return wf_row_too_large(c->rel ? c->rel->schema : "", c->rel ? c->rel->name : "", err);
         ev->key = e->spans[i].key == WF_NO_BYTES ? NULL : keys + e->spans[i].key;
         ev->value = e->spans[i].value == WF_NO_BYTES ? NULL : values + e->spans[i].value;
