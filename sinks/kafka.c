@@ -22,6 +22,7 @@
 #include "mutant.h"
 #include "sink.h"
 
+#define PREPARE_US 20000      /* between two looks at a topic that is being made ready */
 #define LOG_EVERY_US 30000000 /* one line per kind of broker trouble */
 #define LOGGED_KINDS 4
 #define HELD_PART 4 /* of sink.queue: what may be taken while a commit is under way */
@@ -32,6 +33,10 @@ struct wf_sink {
     rd_kafka_t *rk;
     rd_kafka_queue_t *main_queue;
     struct wf_kafka_topics *topics;
+    struct wf_kafka_pins *pins; /* of what is published to; the worker's while job is queued */
+    struct saving *saving;      /* them, at least once: the file; NULL = nothing is being saved */
+    struct wf_err save_err;     /* of the last save; rc OK = none failed */
+    struct wf_timer prepare_timer;
     int event_fd;
     /* of a delivery report: nothing after it is confirmed; the worker's while txn.job is queued */
     enum wf_rc failure;
@@ -161,10 +166,95 @@ static enum wf_rc start(struct wf_sink *s, rd_kafka_conf_t *rc, struct wf_err *e
         return wf_err_sys(err, WF_FATAL, "cannot create an eventfd");
     s->main_queue = rd_kafka_queue_get_main(s->rk);
     rd_kafka_queue_io_event_enable(s->main_queue, s->event_fd, &one, sizeof(one));
-    s->topics = wf_kafka_topics_new(s->rk, s->event_fd, &topics);
+    s->topics = wf_kafka_topics_new(s->rk, s->event_fd, &topics, s->pins);
     if (!s->topics)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     return wf_loop_watch(s->env->loop, s->event_fd, EPOLLIN, on_event_fd, s, err);
+}
+
+/* ---- pins of topics: durable before the first event, in the file or in the same transaction ----
+ */
+
+struct saving {
+    struct wf_job job;
+    struct wf_sink *sink; /* NULL: closed meanwhile */
+    struct wf_buf text;
+    char *dir;
+    enum wf_rc rc;
+    struct wf_err err;
+};
+
+static void free_saving(struct saving *v)
+{
+    wf_buf_deinit(&v->text);
+    free(v->dir);
+    free(v);
+}
+
+static void saving_run(struct wf_job *job)
+{
+    struct saving *v = wf_container_of(job, struct saving, job);
+
+    v->rc = wf_kafka_pins_write(v->dir, &v->text, &v->err);
+}
+
+static void saving_done(struct wf_job *job)
+{
+    struct saving *v = wf_container_of(job, struct saving, job);
+
+    if (v->sink) {
+        v->sink->saving = NULL;
+        if (v->rc == WF_OK)
+            wf_kafka_pins_keep(v->sink->pins, true);
+        else
+            v->sink->save_err = v->err;
+    }
+    free_saving(v);
+}
+
+static enum wf_rc save_pins(struct wf_sink *s, struct wf_err *err)
+{
+    struct saving *v = calloc(1, sizeof(*v));
+
+    if (!v || !(v->dir = strdup(s->pins->dir))) {
+        free(v);
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    }
+    wf_kafka_pins_text(s->pins, &v->text);
+    v->job = (struct wf_job){.run = saving_run, .done = saving_done};
+    v->sink = s;
+    s->saving = v;
+    wf_worker_submit(s->env->worker, &v->job);
+    return WF_AGAIN;
+}
+
+/* At least once: nothing is added meanwhile, so what was saved is all. */
+static enum wf_rc keep_pins(struct wf_sink *s, struct wf_err *err)
+{
+    enum wf_rc failed = s->save_err.rc;
+
+    if (s->txn || !s->pins->dir || wf_kafka_pins_kept(s->pins))
+        return WF_OK;
+    if (s->saving)
+        return WF_AGAIN;
+    if (failed != WF_OK) { /* told once; the next call tries again */
+        *err = s->save_err;
+        s->save_err.rc = WF_OK;
+        return failed;
+    }
+    return save_pins(s, err);
+}
+
+/* With exactly once the file is a copy, and the way there from at least once. */
+static enum wf_rc load_pins(struct wf_sink *s, struct wf_err *err)
+{
+    enum wf_rc rc;
+
+    s->pins = wf_kafka_pins_new(s->env->state_dir);
+    if (!s->pins)
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    rc = wf_kafka_pins_load(s->pins, err);
+    return s->conf->delivery == WF_EXACTLY_ONCE && rc == WF_FATAL ? WF_OK : rc;
 }
 
 /* Closing a producer waits for its threads: on the worker, while there is one. */
@@ -226,6 +316,12 @@ static void kafka_close(struct wf_sink *s)
     if (s->rk)
         end_producer(s);
     free(s->txn);
+    if (s->saving && s->env->worker)
+        s->saving->sink = NULL;
+    else if (s->saving) /* the worker has ended without it */
+        free_saving(s->saving);
+    wf_kafka_pins_free(s->pins);
+    wf_loop_timer_off(s->env->loop, &s->prepare_timer);
     if (s->event_fd >= 0) {
         wf_loop_watch(s->env->loop, s->event_fd, 0, NULL, NULL, NULL);
         close(s->event_fd);
@@ -257,6 +353,7 @@ static enum wf_rc prepare_transactions(struct wf_sink *s, struct wf_err *err)
     s->txn->conf = s->conf;
     s->txn->pipeline = s->env->pipeline;
     wf_event_queue_init(&s->held, (size_t)s->conf->queue_bytes / HELD_PART);
+    s->txn->pins = s->pins;
     return WF_OK;
 }
 
@@ -275,6 +372,8 @@ static enum wf_rc kafka_open(struct wf_sink **self, const void *conf, const stru
     s->env = env;
     s->event_fd = -1;
     ok = wf_kafka_settings(s->conf, env->pipeline, rc, err);
+    if (ok == WF_OK)
+        ok = load_pins(s, err);
     if (ok == WF_OK && s->conf->delivery == WF_EXACTLY_ONCE)
         ok = prepare_transactions(s, err);
     if (ok == WF_OK)
@@ -292,12 +391,18 @@ static enum wf_rc kafka_open(struct wf_sink **self, const void *conf, const stru
 static enum wf_rc kafka_prepare(struct wf_sink *s, struct wf_stream *stream, struct wf_err *err)
 {
     rd_kafka_topic_t *handle;
-    enum wf_rc rc =
-        wf_kafka_topics_ready(s->topics, stream->topic,
-                              stream->key_schema ? WF_TOPIC_KEYED : WF_TOPIC_KEYLESS, &handle, err);
+    enum wf_rc rc = WF_AGAIN;
 
+    if (!s->job.queued && !s->saving) /* they have the pins */
+        rc = wf_kafka_topics_ready(s->topics, stream->topic,
+                                   stream->key_schema ? WF_TOPIC_KEYED : WF_TOPIC_KEYLESS, &handle,
+                                   err);
+    if (rc == WF_OK)
+        rc = keep_pins(s, err);
     if (rc == WF_OK)
         stream->sink_data = handle;
+    else if (rc == WF_AGAIN)
+        wf_loop_timer_set(s->env->loop, &s->prepare_timer, PREPARE_US, NULL, NULL);
     return rc;
 }
 
@@ -402,11 +507,12 @@ static enum wf_rc kafka_publish(struct wf_sink *s, const struct wf_event *ev, st
 
 static enum wf_rc kafka_poll(struct wf_sink *s, struct wf_err *err)
 {
-    enum wf_rc rc = WF_OK;
+    enum wf_rc rc = wf_kafka_topics_poll(s->topics, err);
 
-    wf_kafka_topics_poll(s->topics);
-    if (s->job.queued) /* its calls serve the queue: callbacks run there */
-        return WF_OK;
+    if (rc != WF_OK || s->job.queued) /* its calls serve the queue: callbacks run there */
+        return rc;
+    if (!s->txn || s->step != RECOVERING)
+        wf_kafka_topics_watch(s->topics);
     rd_kafka_poll(s->rk, 0);
     if (s->failure != WF_OK) {
         *err = s->failure_err;
@@ -472,6 +578,8 @@ static enum wf_rc kafka_recover(struct wf_sink *s, struct wf_checkpoint *cp, str
     }
     wf_kafka_checkpoint_topic(s->env->pipeline, topic);
     rc = wf_kafka_topics_ready(s->topics, topic, WF_TOPIC_CHECKPOINTS, &s->txn->topic, err);
+    if (rc == WF_AGAIN)
+        wf_loop_timer_set(s->env->loop, &s->prepare_timer, PREPARE_US, NULL, NULL);
     if (rc != WF_OK)
         return rc;
     s->txn->rk = s->rk;
@@ -529,5 +637,6 @@ const struct wf_sink_ops wf_sink_kafka = {
     .poll = kafka_poll,
     .check = wf_kafka_check,
     .read = wf_kafka_read,
+    .topics = wf_kafka_repin,
     .close = kafka_close,
 };

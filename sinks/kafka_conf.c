@@ -328,7 +328,7 @@ const char *wf_kafka_cure(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        return "; hint: somebody deleted the topic; it is made again if sink.create_topics is on";
+        return "; hint: somebody deleted the topic";
     default:
         return "";
     }

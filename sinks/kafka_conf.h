@@ -57,13 +57,15 @@ const char *wf_kafka_cure(rd_kafka_resp_err_t code);
 enum wf_rc wf_kafka_error(rd_kafka_resp_err_t code, const char *topic, const char *text,
                           struct wf_err *err);
 
-/* As wf_sink_ops.check and .read. */
+/* As wf_sink_ops.check, .read and .topics. */
 void wf_kafka_check(const void *conf, const char *pipeline,
                     void (*report)(void *arg, const char *level, const char *what,
                                    const char *cure),
                     void *arg);
 enum wf_rc wf_kafka_read(const void *conf, const char *topic, wf_record_fn fn, void *arg,
                          struct wf_err *err);
+enum wf_rc wf_kafka_repin(const void *conf, const char *pipeline, const char *state_dir, bool take,
+                          wf_topic_fn fn, void *arg, struct wf_err *err);
 /**
  * wf_kafka_read_to_end() - as wf_kafka_read()
  * @settled: an open transaction in the topic is an error: what is behind it cannot be seen

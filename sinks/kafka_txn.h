@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "kafka_conf.h"
+#include "kafka_pins.h"
 
 #define WF_KAFKA_WRITER 33 /* bytes of a writer's name, with its NUL */
 
@@ -14,7 +15,8 @@ struct wf_kafka_txn {
     rd_kafka_t *rk;
     const struct wf_kafka_conf *conf;
     const char *pipeline;
-    rd_kafka_topic_t *topic;      /* of the checkpoints; borrowed */
+    struct wf_kafka_pins *pins; /* kept in the checkpoints' topic too; borrowed; NULL = none are */
+    rd_kafka_topic_t *topic;    /* of the checkpoints; borrowed */
     char writer[WF_KAFKA_WRITER]; /* a random word that names this producer */
     atomic_bool stop;             /* end as soon as a call returns */
     /* written by librdkafka's threads */
@@ -34,7 +36,8 @@ void wf_kafka_txn_observe(struct wf_kafka_txn *t, rd_kafka_conf_t *rc);
  * wf_kafka_txn_recover() - take the transactional id, then read the checkpoint
  *
  * Blocks. When it returns WF_OK no older producer can write any more, what it left is committed or
- * aborted, @cp is what is readable (state NONE = nothing), and a transaction is open.
+ * aborted, @cp and t->pins are what is readable (state NONE = nothing), and a transaction is open.
+ * Without a pin in the topic those that t->pins had stay, to be kept there.
  */
 enum wf_rc wf_kafka_txn_recover(struct wf_kafka_txn *t, struct wf_checkpoint *cp,
                                 struct wf_err *err);
@@ -53,5 +56,12 @@ enum wf_rc wf_kafka_stored(const void *conf, const char *pipeline, struct wf_che
                            struct wf_err *err);
 enum wf_rc wf_kafka_store(const void *conf, const char *pipeline, const struct wf_checkpoint *cp,
                           struct wf_err *err);
+
+/* The pins that the checkpoints' topic has, those in @pins when it has none; and store those of
+ * @pins that are not kept, beside the checkpoint that is there. Both block. */
+enum wf_rc wf_kafka_stored_pins(const struct wf_kafka_conf *conf, const char *pipeline,
+                                struct wf_kafka_pins *pins, struct wf_err *err);
+enum wf_rc wf_kafka_store_pins(const struct wf_kafka_conf *conf, const char *pipeline,
+                               struct wf_kafka_pins *pins, struct wf_err *err);
 
 #endif

@@ -20,6 +20,7 @@ static const char help[] =
     "usage: walferry checkpoint show [--json] FILE\n"
     "       walferry checkpoint set [--yes] FILE LSN\n"
     "       walferry checkpoint export [--yes] FILE\n"
+    "       walferry checkpoint topics [--yes] FILE\n"
     "\n"
     "The position up to which everything is delivered, in state.dir and, with delivery:\n"
     "exactly_once, in the sink.\n"
@@ -29,11 +30,13 @@ static const char help[] =
     "and\n"
     "           was not delivered is never published. System and timeline become the server's\n"
     "  export   take the sink's checkpoint into state.dir, for the way back to at_least_once\n"
+    "  topics   print which topics were deleted, made anew or got partitions since walferry began\n"
+    "           to publish there, and go on with them as they are\n"
     "\n"
     "  --json   one JSON object\n"
     "  --yes    do not ask\n"
     "\n"
-    "set and export want the daemon stopped: they refuse while somebody reads the slot.\n"
+    "set, export and topics want the daemon stopped: they refuse while somebody reads the slot.\n"
     "Exit codes: 0 done, 1 failed or not confirmed, 2 usage, 76 what is stored is damaged,\n"
     "78 configuration.\n";
 
@@ -324,6 +327,42 @@ static int export(struct job *j)
     return change(j, &cp);
 }
 
+static void print_topic(void *arg, const char *topic, const char *was, const char *is)
+{
+    unsigned *n = arg;
+
+    printf("%s\n  before   %s\n  now      %s\n", topic, was, is);
+    (*n)++;
+}
+
+static int topics(struct job *j)
+{
+    const struct wf_sink_ops *sink = j->config->sink_ops;
+    const char *pipeline = j->config->pipeline, *dir = j->config->state.dir;
+    struct wf_server server;
+    struct wf_slot_info slot;
+    struct wf_err err;
+    unsigned n = 0;
+    enum wf_rc rc = WF_OK;
+
+    if (!sink->topics)
+        rc = wf_err_config(&err, "sink %s has no topics", sink->name);
+    if (rc == WF_OK)
+        rc = look_at_server(j, &server, &slot, &err);
+    if (rc == WF_OK)
+        rc = sink->topics(j->config->sink, pipeline, dir, false, print_topic, &n, &err);
+    if (rc != WF_OK)
+        return failed(&err);
+    if (!n) {
+        puts("every topic is what it was");
+        return WF_EXIT_OK;
+    }
+    if (!confirmed(j))
+        return WF_EXIT_OTHER;
+    rc = sink->topics(j->config->sink, pipeline, dir, true, NULL, NULL, &err);
+    return rc == WF_OK ? WF_EXIT_OK : failed(&err);
+}
+
 static int run(struct job *j, const char *verb, int argc, char **argv)
 {
     struct wf_err err;
@@ -334,6 +373,8 @@ static int run(struct job *j, const char *verb, int argc, char **argv)
     wf_log_setup(WF_LOG_ERROR, false, j->config->pipeline);
     if (strcmp(verb, "show") == 0)
         code = show(j);
+    else if (strcmp(verb, "topics") == 0)
+        code = topics(j);
     else
         code = argc == 2 ? set(j, argv[1]) : export(j);
     wf_config_free(j->config);
@@ -360,8 +401,8 @@ int wf_cmd_checkpoint(int argc, char **argv)
     argc -= optind + 1;
     argv += optind + 1;
     right = strcmp(verb, "set") == 0 ? argc == 2 : argc == 1;
-    if (!right ||
-        (strcmp(verb, "show") != 0 && strcmp(verb, "set") != 0 && strcmp(verb, "export") != 0))
+    if (!right || (strcmp(verb, "show") != 0 && strcmp(verb, "set") != 0 &&
+                   strcmp(verb, "export") != 0 && strcmp(verb, "topics") != 0))
         return wf_usage(help, false);
     return run(&j, verb, argc, argv);
 }

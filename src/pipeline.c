@@ -772,7 +772,8 @@ enum wf_rc wf_pipeline_new(struct wf_pipeline **out, const struct wf_config *con
     p->delivery = wf_delivery_new(IN_FLIGHT_MAX);
     p->loop = wf_loop_new(err);
     p->worker = p->loop ? wf_worker_new(p->loop, "wf-worker", err) : NULL;
-    p->sink_env = (struct wf_sink_env){p->loop, p->worker, p->delivery, config->pipeline};
+    p->sink_env = (struct wf_sink_env){p->loop, p->worker, p->delivery, config->pipeline,
+                                       options->temporary ? NULL : config->state.dir};
     if (!p->delivery)
         wf_err_set(err, WF_FATAL, "memory", "out of memory");
     rc = p->delivery && p->worker ? open_parts(p, err) : WF_FATAL;

@@ -24,6 +24,9 @@ struct wf_record {
 };
 typedef bool (*wf_record_fn)(void *arg, const struct wf_record *record);
 
+/* A topic that is not any more what it was when walferry began to publish there. */
+typedef void (*wf_topic_fn)(void *arg, const char *topic, const char *was, const char *is);
+
 enum wf_framing {
     WF_FRAME_NONE,          /* bare Avro: the sink keeps the schema elsewhere (container file) */
     WF_FRAME_CONFLUENT,     /* 00 + 4-byte schema id + Avro: needs a registry */
@@ -37,6 +40,7 @@ struct wf_sink_env {
     struct wf_worker *worker;     /* for calls that block; jobs run in order; NULL when it ended */
     struct wf_delivery *delivery; /* confirmations go here */
     const char *pipeline;         /* the pipeline's name */
+    const char *state_dir;        /* NULL: nothing is kept */
 };
 
 /* When a group of source transactions ends, see group.h. */
@@ -119,6 +123,10 @@ struct wf_sink_ops {
      * partition; blocking. */
     enum wf_rc (*read)(const void *conf, const char *topic, wf_record_fn fn, void *arg,
                        struct wf_err *err);
+    /* optional. `walferry checkpoint topics`: tell what has changed of the topics, once each;
+     * @take: and take it as it is. Blocks; the daemon does not run; @fn may be NULL. */
+    enum wf_rc (*topics)(const void *conf, const char *pipeline, const char *state_dir, bool take,
+                         wf_topic_fn fn, void *arg, struct wf_err *err);
     /* required; NULL is fine. Unconfirmed events are dropped. What a job of the worker still uses
      * stays until the job is done. */
     void (*close)(struct wf_sink *self);

@@ -326,18 +326,6 @@ def assert_all_there(pg, db, oracle, kafka, registry, ferry) -> int:
     return repeats
 
 
-def test_a_deleted_topic_is_made_again_and_misses_nothing_after_the_checkpoint(postgres, run_dir, kafka, registry):
-    db = database(postgres, TABLE)
-    ferry = kafka_ferry(run_dir, postgres, db, kafka, registry, source={"reconnect_max": "1s"}).streaming()
-    postgres.sql("insert into t select i, 'before' from generate_series(1, 100) i", dbname=db)
-    ferry.caught_up()
-    kafka.delete_topic(ferry.topic("t"))
-    postgres.sql("insert into t select i, 'after' from generate_series(101, 200) i", dbname=db)
-    ferry.caught_up(60)
-    decode = Decoder(registry)
-    assert {decode(r.key)["id"] for r in kafka.read(ferry.topic("t"))} >= set(range(101, 201))
-
-
 @pytest.fixture(scope="module")
 def hasty():
     """A server that gives up a silent client after 5 s."""

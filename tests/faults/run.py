@@ -253,7 +253,7 @@ class Checkpoints(threading.Thread):
             consumer.assign([TopicPartition(self.topic, 0, 0)])
             while not self._done.is_set():
                 for message in consumer.consume(1000, timeout=0.2):
-                    if message.error() is None:
+                    if message.error() is None and b"/topics/" not in message.key():
                         self.seen.append((message.timestamp()[1] / 1000, lsn(json.loads(message.value())["lsn"])))
         finally:
             consumer.close()

@@ -902,7 +902,80 @@ const char *rd_kafka_err2name(rd_kafka_resp_err_t code)
     return "error";
 }
 
-/* ---- kafka_conf.c, kafka_topics.c, kafka_tools.c ---- */
+/* ---- kafka_conf.c, kafka_pins.c, kafka_topics.c, kafka_tools.c ---- */
+
+/* Topics stay what they are here. */
+struct wf_kafka_pins *wf_kafka_pins_new(const char *dir)
+{
+    static struct wf_kafka_pins none;
+
+    (void)dir;
+    return &none;
+}
+
+void wf_kafka_pins_free(struct wf_kafka_pins *p)
+{
+    (void)p;
+}
+
+void wf_kafka_pins_clear(struct wf_kafka_pins *p)
+{
+    (void)p;
+}
+
+bool wf_kafka_pins_kept(const struct wf_kafka_pins *p)
+{
+    (void)p;
+    return true;
+}
+
+enum wf_rc wf_kafka_pins_sound(const struct wf_kafka_pins *p, struct wf_err *err)
+{
+    (void)p, (void)err;
+    return WF_OK;
+}
+
+void wf_kafka_pins_keep(struct wf_kafka_pins *p, bool kept)
+{
+    (void)p, (void)kept;
+}
+
+struct wf_kafka_pin *wf_kafka_pins_put(struct wf_kafka_pins *p, const char *topic, int partitions,
+                                       const char *id)
+{
+    (void)p, (void)topic, (void)partitions, (void)id;
+    return NULL;
+}
+
+void wf_kafka_pin_record(struct wf_buf *out, const struct wf_kafka_pin *pin)
+{
+    (void)out, (void)pin;
+}
+
+enum wf_rc wf_kafka_pin_parse(const void *data, size_t len, struct wf_kafka_pin *out,
+                              struct wf_err *err)
+{
+    (void)data, (void)len, (void)out, (void)err;
+    return WF_OK;
+}
+
+void wf_kafka_pins_text(const struct wf_kafka_pins *p, struct wf_buf *out)
+{
+    (void)p;
+    wf_buf_init(out, 0);
+}
+
+enum wf_rc wf_kafka_pins_write(const char *dir, const struct wf_buf *text, struct wf_err *err)
+{
+    (void)dir, (void)text, (void)err;
+    return WF_OK;
+}
+
+enum wf_rc wf_kafka_pins_load(struct wf_kafka_pins *p, struct wf_err *err)
+{
+    (void)p, (void)err;
+    return WF_OK;
+}
 
 const struct wf_opt wf_kafka_opts[] = {{.key = NULL}};
 
@@ -963,9 +1036,10 @@ struct wf_kafka_topics_conf wf_kafka_topics_of(const struct wf_kafka_conf *c)
 }
 
 struct wf_kafka_topics *wf_kafka_topics_new(rd_kafka_t *rk, int event_fd,
-                                            const struct wf_kafka_topics_conf *conf)
+                                            const struct wf_kafka_topics_conf *conf,
+                                            struct wf_kafka_pins *pins)
 {
-    (void)event_fd, (void)conf;
+    (void)event_fd, (void)conf, (void)pins;
     return (struct wf_kafka_topics *)(void *)rk;
 }
 
@@ -974,9 +1048,15 @@ void wf_kafka_topics_free(struct wf_kafka_topics *t)
     (void)t;
 }
 
-void wf_kafka_topics_poll(struct wf_kafka_topics *t)
+void wf_kafka_topics_watch(struct wf_kafka_topics *t)
 {
     (void)t;
+}
+
+enum wf_rc wf_kafka_topics_poll(struct wf_kafka_topics *t, struct wf_err *err)
+{
+    (void)t, (void)err;
+    return WF_OK;
 }
 
 enum wf_rc wf_kafka_topics_ready(struct wf_kafka_topics *t, const char *name, enum wf_topic_use use,
@@ -995,6 +1075,13 @@ void wf_kafka_check(const void *conf, const char *pipeline,
                     void *arg)
 {
     (void)conf, (void)pipeline, (void)fn, (void)arg;
+}
+
+enum wf_rc wf_kafka_repin(const void *conf, const char *pipeline, const char *dir, bool take,
+                          wf_topic_fn fn, void *arg, struct wf_err *err)
+{
+    (void)conf, (void)pipeline, (void)dir, (void)take, (void)fn, (void)arg, (void)err;
+    return WF_OK;
 }
 
 enum wf_rc wf_kafka_read(const void *conf, const char *topic, wf_record_fn fn, void *arg,
