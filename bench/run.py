@@ -322,7 +322,9 @@ def main() -> None:
         kafka, registry = Kafka(), Registry()
         kafka.start()
         registry.start()
-        sinks["kafka"] = ({"type": "kafka", "brokers": kafka.bootstrap}, {"registry": registry.url})
+        for name, delivery in (("kafka", "at_least_once"), ("kafka exactly once", "exactly_once")):
+            sink = {"type": "kafka", "brokers": kafka.bootstrap, "delivery": delivery}
+            sinks[name] = (sink, {"registry": registry.url})
     results: dict[str, Any] = {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",

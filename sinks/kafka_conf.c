@@ -356,12 +356,12 @@ enum wf_rc wf_kafka_error(rd_kafka_resp_err_t code, const char *topic, const cha
 const struct wf_opt wf_kafka_opts[] = {
     {.key = "brokers", .type = WF_OPT_STR, .field = FIELD(brokers), .required = true,
      .help = "Bootstrap brokers: `host:port[,host:port...]`."},
-    {.key = "delivery", .type = WF_OPT_ENUM, .field = FIELD(delivery), .dflt = "at_least_once",
+    {.key = "delivery", .type = WF_OPT_ENUM, .field = FIELD(delivery), .dflt = "exactly_once",
      .choices = delivery_names,
-     .help = "`at_least_once`: idempotent producer, acks=all, no delivery time-out; after a crash "
-             "events may repeat, in order, none is lost. `exactly_once`: events and checkpoint in "
-             "one Kafka transaction; readers with isolation.level=read_committed see each event "
-             "once."},
+     .help = "`exactly_once`: events and checkpoint in one Kafka transaction; readers with "
+             "isolation.level=read_committed see each event once. `at_least_once`: idempotent "
+             "producer, acks=all, no delivery time-out; after a crash events may repeat, in order, "
+             "none is lost."},
     {.key = "transaction_interval", .type = WF_OPT_TIME, .field = FIELD(transaction_interval_ms),
      .dflt = "100ms", .min = "1ms", .max = "60s",
      .help = "exactly_once: longest time from an event to the commit that makes it readable."},

@@ -219,10 +219,10 @@ def kafka_ferry(
     run_dir: Path, pg: Postgres, db: str, kafka: Kafka, registry: Registry | None, *,
     source: Mapping[str, Any] | None = None, format: Mapping[str, Any] | None = None, **sink: Any,
 ) -> Ferry:  # fmt: skip
-    """A pipeline into Kafka; further arguments are keys of its `sink` section."""
+    """A pipeline into Kafka, at least once unless told otherwise; further arguments are keys of its `sink` section."""
     schemas = {"registry": registry.url} if registry else {}
     return Ferry(
-        run_dir, pg, db, {"type": "kafka", "brokers": kafka.bootstrap, **sink},
+        run_dir, pg, db, {"type": "kafka", "brokers": kafka.bootstrap, "delivery": "at_least_once", **sink},
         source=source, format={**schemas, **(format or {})},
     )  # fmt: skip
 
