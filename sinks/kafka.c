@@ -117,7 +117,9 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         rd_kafka_resp_err_t cause = rd_kafka_fatal_error(rk, text, sizeof(text));
 
         cause = wf_kafka_cause(cause, text);
-        if (s->failure == WF_OK)
+        if (s->failure == WF_OK && cause == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+            s->failure = wf_kafka_txn_error(s->env->pipeline, cause, text, &s->failure_err);
+        else if (s->failure == WF_OK)
             s->failure =
                 wf_err_set(&s->failure_err, wf_kafka_needs_person(cause) ? WF_REJECT : WF_RETRY,
                            "kafka_fatal", "%s%s", text, wf_kafka_cure(cause));

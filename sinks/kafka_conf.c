@@ -320,9 +320,6 @@ const char *wf_kafka_cure(rd_kafka_resp_err_t code)
         return "; hint: give the principal Write and Describe on the topic";
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
         return "; hint: give the principal Write on its topics (or IdempotentWrite on the cluster)";
-    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        return "; hint: give the principal Write and Describe on the transactional id "
-               "walferry.<pipeline>";
     case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
         return "; hint: sink.transaction_timeout is over the broker's transaction.max.timeout.ms";
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:

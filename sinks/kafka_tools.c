@@ -56,6 +56,16 @@ void wf_kafka_check(const void *conf, const char *pipeline, report_fn report, vo
 
 /* ---- walferry read --- */
 
+static enum wf_rc read_error(rd_kafka_resp_err_t code, const char *topic, const char *text,
+                             struct wf_err *err)
+{
+    if (code != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return wf_kafka_error(code, topic, text, err);
+    return wf_err_set(err, WF_REJECT, "topic_denied",
+                      "topic %s: %s; hint: give the principal Read and Describe on the topic",
+                      topic, text ? text : rd_kafka_err2str(code));
+}
+
 static enum wf_rc assign_all(rd_kafka_t *rk, const char *topic, int *partitions, struct wf_err *err)
 {
     const struct rd_kafka_metadata *meta = NULL;
@@ -77,7 +87,7 @@ static enum wf_rc assign_all(rd_kafka_t *rk, const char *topic, int *partitions,
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = rd_kafka_assign(rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? WF_OK : wf_kafka_error(code, topic, NULL, err);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? WF_OK : read_error(code, topic, NULL, err);
 }
 
 static bool hand_over(const rd_kafka_message_t *m, wf_record_fn fn, void *arg)
@@ -141,7 +151,7 @@ static enum wf_rc consume(rd_kafka_t *rk, const char *topic, bool settled, const
             rc = end_partition(rk, topic, m, settled, err);
             open--;
         } else if (m->err) {
-            rc = wf_kafka_error(m->err, topic, rd_kafka_message_errstr(m), err);
+            rc = read_error(m->err, topic, rd_kafka_message_errstr(m), err);
         } else {
             stop = !hand_over(m, fn, arg);
         }

@@ -197,12 +197,15 @@ static void fail(struct topic *topic, rd_kafka_resp_err_t code, const char *doin
                 code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
 
     topic->step = FAILED;
-    wf_err_set(&topic->err, ours ? WF_REJECT : WF_RETRY, denied ? "topic_denied" : "topic",
-               "%s topic %s failed: %s%s", doing, topic->name, text ? text : rd_kafka_err2str(code),
-               denied
-                   ? "; hint: the principal needs Describe and Write on the topic, and Create to "
-                     "make it"
-                   : "");
+    wf_err_set(
+        &topic->err, ours ? WF_REJECT : WF_RETRY, denied ? "topic_denied" : "topic",
+        "%s topic %s failed: %s%s", doing, topic->name, text ? text : rd_kafka_err2str(code),
+        !denied ? ""
+        : topic->use == WF_TOPIC_CHECKPOINTS
+            ? "; hint: the principal needs Describe, Read and Write on the topic, and Create "
+              "to make it"
+            : "; hint: the principal needs Describe and Write on the topic, and Create to "
+              "make it");
 }
 
 static void refuse_checkpoints(struct topic *topic, const char *why)

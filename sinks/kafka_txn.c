@@ -68,16 +68,37 @@ void wf_kafka_txn_observe(struct wf_kafka_txn *t, rd_kafka_conf_t *rc)
 
 /* ---- the calls ---- */
 
+enum wf_rc wf_kafka_txn_error(const char *pipeline, rd_kafka_resp_err_t code, const char *text,
+                              struct wf_err *err)
+{
+    char id[WF_KAFKA_NAME], topic[WF_KAFKA_NAME];
+
+    wf_kafka_txn_id(pipeline, id);
+    wf_kafka_checkpoint_topic(pipeline, topic);
+    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        return wf_err_set(err, WF_REJECT, "transaction_denied",
+                          "%s; hint: give the principal Write and Describe on the transactional id "
+                          "%s",
+                          text, id);
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) /* nobody says which */
+        return wf_err_set(err, WF_REJECT, "topic_denied",
+                          "%s; hint: give the principal Write and Describe on the topic that the "
+                          "line ADDPARTS before this one names; on %s, if it is that, Read as well",
+                          text, topic);
+    return wf_err_set(err, wf_kafka_needs_person(code) ? WF_REJECT : WF_RETRY, "kafka_transaction",
+                      "%s%s", text, wf_kafka_cure(code));
+}
+
 /* Ends with what is worth a retry of the whole: a new producer that begins at the checkpoint. */
-static enum wf_rc give_up(rd_kafka_error_t *error, const char *doing, struct wf_err *err)
+static enum wf_rc give_up(const struct wf_kafka_txn *t, rd_kafka_error_t *error, const char *doing,
+                          struct wf_err *err)
 {
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
     char text[400];
 
     snprintf(text, sizeof(text), "%s: %s", doing, rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
-    return wf_err_set(err, wf_kafka_needs_person(code) ? WF_REJECT : WF_RETRY, "kafka_transaction",
-                      "%s%s", text, wf_kafka_cure(code));
+    return wf_kafka_txn_error(t->pipeline, code, text, err);
 }
 
 /* Run @call until it succeeds, or fails for good, or @until_us, or the owner wants an end. */
@@ -91,7 +112,7 @@ static enum wf_rc persist(struct wf_kafka_txn *t, rd_kafka_error_t *(*call)(rd_k
             return WF_OK;
         if (!rd_kafka_error_is_retriable(error) || rd_kafka_error_txn_requires_abort(error) ||
             rd_kafka_error_is_fatal(error) || wf_mono_us() > until_us || atomic_load(&t->stop))
-            return give_up(error, doing, err);
+            return give_up(t, error, doing, err);
         rd_kafka_error_destroy(error);
     }
 }
@@ -101,7 +122,7 @@ static enum wf_rc begin(struct wf_kafka_txn *t, struct wf_err *err)
     rd_kafka_error_t *error = rd_kafka_begin_transaction(t->rk);
 
     if (error)
-        return give_up(error, "beginning a transaction", err);
+        return give_up(t, error, "beginning a transaction", err);
     atomic_store(&t->end_txn_sent, 0);
     atomic_store(&t->broken, 0);
     return WF_OK;

@@ -51,6 +51,10 @@ enum wf_rc wf_kafka_txn_recover(struct wf_kafka_txn *t, struct wf_checkpoint *cp
 enum wf_rc wf_kafka_txn_commit(struct wf_kafka_txn *t, const struct wf_checkpoint *cp,
                                uint64_t events, bool *renew, struct wf_err *err);
 
+/* WF_REJECT or WF_RETRY with @text, which tells of @code in a transaction, and the cure. */
+enum wf_rc wf_kafka_txn_error(const char *pipeline, rd_kafka_resp_err_t code, const char *text,
+                              struct wf_err *err);
+
 /* As wf_keeper_ops.stored and .store. */
 enum wf_rc wf_kafka_stored(const void *conf, const char *pipeline, struct wf_checkpoint *cp,
                            struct wf_err *err);

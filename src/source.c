@@ -61,6 +61,7 @@ static void attempt_later(struct wf_source *s, int64_t ms)
 
 static void attempt_failed(struct wf_source *s, const struct wf_err *err)
 {
+    bool blocked = err->rc == WF_REJECT;
     char fields[64];
 
     if (strcmp(err->code, "slot_active") == 0) {
@@ -75,8 +76,9 @@ static void attempt_failed(struct wf_source *s, const struct wf_err *err)
     if (s->backoff_ms > s->conf->reconnect_max_ms)
         s->backoff_ms = s->conf->reconnect_max_ms;
     s->state = WF_SOURCE_WAITING;
-    snprintf(fields, sizeof(fields), "retry_ms=%lld", (long long)s->backoff_ms);
-    wf_log(WF_LOG_WARN, err->code, fields, "%s", err->text);
+    snprintf(fields, sizeof(fields), "%sretry_ms=%lld", blocked ? "state=blocked " : "",
+             (long long)s->backoff_ms);
+    wf_log(blocked ? WF_LOG_ERROR : WF_LOG_WARN, err->code, fields, "%s", err->text);
     attempt_later(s, jittered(s->backoff_ms));
 }
 

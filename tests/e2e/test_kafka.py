@@ -17,7 +17,7 @@ from harness import (
     Decoder, Ferry, Journal, Load, Oracle, assert_whole, database, kafka_ferry, table_rows, unique,
 )  # fmt: skip
 
-from services import Kafka, Postgres, Registry
+from services import Kafka, Postgres, Registry, wait_until
 
 TABLE = "create table t (id int primary key, v text)"
 TABLES = ("a", "b")
@@ -308,6 +308,50 @@ def test_a_right_taken_away_blocks_and_nothing_is_lost_once_it_is_back(postgres,
         journal = Journal.of_topic(guarded, Decoder(registry), topic)
         assert_whole(journal, changes[table], table_rows(postgres, db, table))
     ferry.wait_log("code=recovered")
+
+
+@pytest.mark.parametrize("missing", ("transactional_id", "checkpoint write", "checkpoint read", "checkpoint describe"))
+def test_a_right_that_exactly_once_needs_is_named_and_waited_for(postgres, run_dir, guarded, registry, missing):
+    """From the start without it; then it is granted; then taken away and granted again."""
+    db = database(postgres, TABLE)
+    guarded.disallow("carol", "topic", "*", "all")
+    guarded.disallow("carol", "broker", "kafka-cluster", "all")
+    ferry = guarded_ferry(run_dir, postgres, db, guarded, registry, "PLAIN", delivery="exactly_once",
+                          transaction_idle="500ms", transaction_timeout="5s")  # fmt: skip
+    name = f"walferry.{ferry.pipeline}"
+    checkpoint = f"{name}.checkpoint"
+    guarded.create_topic(checkpoint, 1, {"cleanup.policy": "compact"})
+    rights = {("topic", f"{ferry.pipeline}*", o) for o in ("describe", "create", "write", "describe_configs")}
+    rights |= {("topic", checkpoint, operation) for operation in ("read", "write", "describe", "describe_configs")}
+    rights |= {("transactional_id", name, operation) for operation in ("write", "describe")}
+    rights.add(("group", "walferry-read", "read"))
+    kind, _, operation = missing.partition(" ")
+    if kind == "checkpoint":  # read and write imply describe
+        lost = {r for r in rights if r[1] == checkpoint and (r[2] == operation or operation == "describe")}
+    else:
+        lost = {r for r in rights if r[0] == kind}
+    for right in rights - lost:
+        guarded.allow("carol", *right)
+    ferry.start()
+    line = ferry.wait_log("state=blocked", 30)
+    assert (checkpoint if kind == "checkpoint" else name) in line and "hint: " in line, line
+    assert re.search(operation or "Write and Describe on the transactional id", line.split("hint: ")[1], re.I), line
+    for right in lost:
+        guarded.allow("carol", *right)
+    ferry.wait_log("code=settled", 40)
+    postgres.sql("insert into t values (1, 'x')", dbname=db)
+    ferry.caught_up(60)
+    for right in lost:
+        guarded.disallow("carol", *right)
+    postgres.sql("insert into t values (2, 'x')", dbname=db)
+    if operation not in ("read",):  # what is read only at the start is not missed before
+        ferry.wait_log("state=blocked", 30, ferry.log_text().count("state=blocked") + 1)
+    for right in lost:
+        guarded.allow("carol", *right)
+    ferry.caught_up(90)
+    wait_until(lambda: len(guarded.read(ferry.topic("t"))) >= 2, 10, "both rows")
+    assert [Decoder(registry)(r.key)["id"] for r in guarded.read(ferry.topic("t"))] == [1, 2]
+    assert ferry.stop() == 0
 
 
 # ---------------------------------------------------------------- what goes away
