@@ -264,7 +264,8 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
         rc = attach_stream(e, plan, rel, err);
     wf_buf_deinit(&t.topic);
     wf_buf_deinit(&t.names);
-    if (wf_buf_starved()) /* a default that found no room would be left out, a long name be too long */
+    if (wf_buf_starved()) /* a default that found no room would be left out, a long name be too long
+                           */
         rc = wf_encode_no_memory(err);
     if (rc != WF_OK) {
         wf_plan_free(plan);
@@ -511,7 +512,8 @@ enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t no
         return rc;
     }
     if (wf_buf_starved())
-        return wf_encode_no_memory(err); /* what had no room is not too large, and not a bad value */
+        return wf_encode_no_memory(
+            err); /* what had no room is not too large, and not a bad value */
     if (rc == WF_AGAIN && c->rel->stale) {
         c->rel->plan_free(c->rel->plan);
         c->rel->plan = NULL;

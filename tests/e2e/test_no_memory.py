@@ -104,7 +104,7 @@ class Trial:
         ferry = self.ferry
         assert ferry.status == 1, f"ended with {ferry.status}: {ferry.tail()}"
         said = [line for line in ferry.log_text().splitlines() if "no_memory:" not in line]
-        assert re.search(r"memory|Resource temporarily|libcurl", said[-1]), ferry.tail()
+        assert re.search(r"memory|cannot start the helper thread|libcurl", said[-1]), ferry.tail()
         ferry.env = {}
 
     def up(self) -> None:
