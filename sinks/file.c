@@ -99,19 +99,23 @@ static void put_header(struct wf_buf *b, const struct writer *w)
     wf_buf_put(b, w->marker, SYNC_BYTES);
 }
 
-/* The marker is the file's, and which file a block goes to is the job's business: leave room. */
-static void close_block(struct writer *w)
+/* The marker is the file's, and which file a block goes to is the job's business: leave room.
+ * Return: false without memory; the block is open then as it was. */
+static bool close_block(struct writer *w)
 {
     static const unsigned char room[SYNC_BYTES];
 
     if (!w->block_events)
-        return;
+        return true;
+    if (!wf_buf_reserve(&w->filled, (size_t)2 * WF_LONG_ROOM + w->block.len + SYNC_BYTES))
+        return false;
     put_long(&w->filled, w->block_events);
     put_long(&w->filled, (int64_t)w->block.len);
     wf_buf_put(&w->filled, w->block.data, w->block.len);
     wf_buf_put(&w->filled, room, SYNC_BYTES);
     wf_buf_reset(&w->block);
     w->block_events = 0;
+    return true;
 }
 
 /* Count of events and bytes of the block at @p. Return: where its events begin, NULL when there is
@@ -177,7 +181,7 @@ static size_t header_length(const unsigned char *b, size_t len, const unsigned c
     return (size_t)(p - b) + SYNC_BYTES;
 }
 
-/* Block by block, so that a file of any size needs no memory. */
+/* Block by block, so that a file of any size needs no memory. Return: -1 when it cannot be read. */
 static off_t walk_file(int fd, off_t at, off_t len, const unsigned char *marker)
 {
     for (;;) {
@@ -187,24 +191,30 @@ static off_t walk_file(int fd, off_t at, off_t len, const unsigned char *marker)
         const unsigned char *events = block_head(head, head + (n > 0 ? n : 0), &size);
         off_t end;
 
+        if (n < 0)
+            return -1;
         if (!events || size > len - at)
             return at;
         end = at + (events - head) + size;
-        if (pread(fd, tail, SYNC_BYTES, end) != SYNC_BYTES || memcmp(tail, marker, SYNC_BYTES) != 0)
+        n = pread(fd, tail, SYNC_BYTES, end);
+        if (n < 0)
+            return -1;
+        if (n != SYNC_BYTES || memcmp(tail, marker, SYNC_BYTES) != 0)
             return at;
         at = end + SYNC_BYTES;
     }
 }
 
-/* Where the last whole block of a file ends; 0 when not even the header is whole. */
+/* Where the last whole block of a file ends; 0 when not even the header is whole, -1 when that
+ * cannot be told: no memory, or no reading it. */
 static off_t whole_length(int fd, off_t len)
 {
     unsigned char *b = malloc(HEADER_MAX);
     const unsigned char *marker = NULL;
     ssize_t n = b ? pread(fd, b, HEADER_MAX, 0) : -1;
-    off_t good = n > 0 ? (off_t)header_length(b, (size_t)n, &marker) : 0;
+    off_t good = n < 0 ? -1 : (off_t)header_length(b, (size_t)n, &marker);
 
-    if (good)
+    if (good > 0)
         good = walk_file(fd, good, len, marker);
     free(b);
     return good;
@@ -227,8 +237,8 @@ static enum wf_rc recover_file(const char *dir, const char *name, struct wf_err 
         return WF_RETRY;
     }
     good = whole_length(fd, st.st_size);
-    if (ftruncate(fd, good) < 0 || fsync(fd) < 0) {
-        wf_err_sys(err, WF_RETRY, "cannot cut %s", path);
+    if (good < 0 || ftruncate(fd, good) < 0 || fsync(fd) < 0) {
+        wf_err_sys(err, WF_RETRY, "cannot %s %s", good < 0 ? "read" : "cut", path);
         close(fd);
         return WF_RETRY;
     }
@@ -495,16 +505,24 @@ static void sync_done(struct wf_job *job)
     drop_retired(s);
 }
 
-static void start_sync(struct wf_sink *s)
+static enum wf_rc no_memory(struct wf_err *err)
+{
+    return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+}
+
+/* What is confirmed afterwards is all in the blocks, or nothing starts. */
+static enum wf_rc start_sync(struct wf_sink *s, struct wf_err *err)
 {
     struct wf_acks swap = s->syncing;
 
+    for (struct writer *w = s->writers; w; w = w->next)
+        if (!close_block(w))
+            return no_memory(err);
     s->syncing = s->pending;
     s->pending = swap;
     for (struct writer *w = s->writers; w; w = w->next) {
         struct wf_buf empty = w->syncing;
 
-        close_block(w);
         w->syncing = w->filled;
         w->filled = empty;
     }
@@ -514,6 +532,7 @@ static void start_sync(struct wf_sink *s)
     s->sync.job.run = sync_run;
     s->sync.job.done = sync_done;
     wf_worker_submit(s->env->worker, &s->sync.job);
+    return WF_OK;
 }
 
 static bool any_due(const struct wf_sink *s)
@@ -537,8 +556,8 @@ static enum wf_rc file_poll(struct wf_sink *s, struct wf_err *err)
     }
     if (s->dirty ? now >= s->next_sync_us || s->draining || s->buffered >= BUFFERED_MAX / 2
                  : any_due(s)) /* nothing to write: rotation by age */
-        start_sync(s);
-    else if (s->dirty)
+        return start_sync(s, err);
+    if (s->dirty)
         wf_loop_timer_set(s->env->loop, &s->timer, s->next_sync_us - now, NULL, NULL);
     return WF_OK;
 }
@@ -598,6 +617,8 @@ static enum wf_rc file_publish(struct wf_sink *s, const struct wf_event *ev, str
     w = writer_for(s, ev->stream);
     if (!w)
         return WF_AGAIN;
+    if (ev->value && !wf_buf_reserve(&w->block, ev->value_len))
+        return no_memory(err);
     if (!wf_acks_add(&s->pending, ev->tag))
         return WF_AGAIN;
     s->dirty = true;
@@ -607,9 +628,7 @@ static enum wf_rc file_publish(struct wf_sink *s, const struct wf_event *ev, str
     w->block_events++;
     s->buffered += ev->value_len;
     if (w->block.len >= BLOCK_BYTES)
-        close_block(w);
-    if (w->block.failed || w->filled.failed)
-        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+        close_block(w); /* or a larger one, later */
     return WF_OK;
 }
 
@@ -645,7 +664,7 @@ static enum wf_rc file_open(struct wf_sink **self, const void *conf, const struc
         return wf_err_config(err, "sink.dir: cannot write in %s: %s", c->dir, strerror(errno));
     s = calloc(1, sizeof(*s));
     if (!s)
-        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+        return no_memory(err);
     s->conf = c;
     s->env = env;
     s->lock_fd = take_lock(c->dir, err);
@@ -654,8 +673,7 @@ static enum wf_rc file_open(struct wf_sink **self, const void *conf, const struc
         return WF_RETRY;
     }
     *self = s;
-    start_sync(s); /* recovers what an earlier run left */
-    return WF_OK;
+    return start_sync(s, err); /* recovers what an earlier run left */
 }
 
 static void file_check(const void *conf, const char *pipeline,

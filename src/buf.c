@@ -4,6 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static _Thread_local bool starved;
+
+bool wf_buf_starved(void)
+{
+    bool was = starved;
+
+    starved = false;
+    return was;
+}
+
+void wf_buf_starve(struct wf_buf *b)
+{
+    b->failed = starved = true;
+}
+
 void wf_buf_init(struct wf_buf *b, size_t max)
 {
     *b = (struct wf_buf){.max = max};
@@ -31,7 +46,7 @@ bool wf_buf_grow(struct wf_buf *b, size_t extra)
         cap = b->max;
     data = realloc(b->data, cap);
     if (!data) {
-        b->failed = true;
+        wf_buf_starve(b);
         return false;
     }
     b->data = data;

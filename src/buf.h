@@ -25,6 +25,17 @@ static inline void wf_buf_reset(struct wf_buf *b)
     b->failed = false;
 }
 
+/**
+ * wf_buf_starved() - whether a buffer of this thread failed for want of memory, not at its limit
+ *
+ * Whoever gives a failed buffer a meaning of its own (too long, no such value) asks this first.
+ * Asking forgets it.
+ */
+bool wf_buf_starved(void);
+
+/* What was to go in had no memory: the content is incomplete. */
+void wf_buf_starve(struct wf_buf *b);
+
 /* Slow path of wf_buf_reserve(): grow by doubling; sets failed at the limit. */
 bool wf_buf_grow(struct wf_buf *b, size_t extra);
 

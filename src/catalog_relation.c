@@ -73,7 +73,9 @@ enum wf_rc wf_catalog_relation(PGconn *conn, const char *name, struct wf_relatio
     wf_buf_str(&sql, quoted);
     wf_buf_put(&sql, " ORDER BY a.attnum", sizeof(" ORDER BY a.attnum"));
     if (sql.failed)
-        rc = wf_err_set(err, WF_REJECT, "no_table", "the name is too long for a table's");
+        rc = wf_buf_starved()
+                 ? wf_err_set(err, WF_FATAL, "memory", "out of memory")
+                 : wf_err_set(err, WF_REJECT, "no_table", "the name is too long for a table's");
     else
         rc = wf_pg_query(conn, (const char *)sql.data, NULL, &res, err);
     wf_buf_deinit(&sql);

@@ -22,20 +22,35 @@ void wf_config_problem(struct wf_config_reader *r, unsigned line, unsigned col, 
         return;
     if (!r->problems)
         r->problems = calloc(PROBLEMS_MAX, sizeof(*r->problems));
-    if (!r->problems)
+    if (!r->problems) {
+        r->no_memory = true;
         return;
+    }
     p = &r->problems[r->nproblems];
     p->line = line;
     p->col = col;
     va_start(ap, fmt);
     if (vasprintf(&p->text, fmt, ap) >= 0)
         r->nproblems++;
+    else
+        r->no_memory = true;
     va_end(ap);
+}
+
+void wf_config_error(struct wf_config_reader *r, const struct wf_yaml_node *node, const char *name,
+                     const struct wf_err *err)
+{
+    r->no_memory |= strcmp(err->code, "memory") == 0;
+    wf_config_problem(r, node->line, node->col, "%s%s%s", name ? name : "", name ? ": " : "",
+                      err->text);
 }
 
 static void yaml_problem(void *arg, unsigned line, unsigned col, const char *what)
 {
-    wf_config_problem(arg, line, col, "%s", what);
+    struct wf_config_reader *r = arg;
+
+    r->no_memory |= strcmp(what, "out of memory") == 0;
+    wf_config_problem(r, line, col, "%s", what);
 }
 
 /* In the order of the file. Insertion sort: stable, and there are at most a hundred. */
@@ -208,7 +223,7 @@ static const struct wf_sink_ops *sink_by_type(struct wf_config_reader *r,
         if (wf_opt_set(&opt, &unused, "sink.type", name, &err) == WF_OK)
             ops = wf_config_sink_find(name);
         else
-            wf_config_problem(r, type->line, type->col, "%s", err.text);
+            wf_config_error(r, type, NULL, &err);
     }
     wf_buf_deinit(&text);
     wf_buf_deinit(&origin);
@@ -327,6 +342,8 @@ static enum wf_rc name_pipeline(struct wf_config_reader *r)
 static enum wf_rc finish(struct wf_config_reader *r, enum wf_rc rc, struct wf_config **out,
                          wf_config_report report, void *arg, struct wf_err *err)
 {
+    if (rc == WF_OK && (r->no_memory || wf_buf_starved()))
+        rc = wf_err_set(err, WF_FATAL, "memory", "%s: out of memory", r->name);
     if (rc == WF_OK && r->total > 0)
         rc = tell_problems(r, report, arg, err);
     free_problems(r);
@@ -339,6 +356,7 @@ static enum wf_rc finish(struct wf_config_reader *r, enum wf_rc rc, struct wf_co
 
 static enum wf_rc start(struct wf_config_reader *r, struct wf_err *err)
 {
+    wf_buf_starved();
     r->c = calloc(1, sizeof(*r->c));
     if (!r->c || name_pipeline(r) != WF_OK)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");

@@ -40,11 +40,16 @@ struct wf_config_reader {
     } *problems;
     size_t nproblems; /* kept */
     size_t total;     /* found */
+    bool no_memory;   /* for a value or a problem: what was found means nothing */
 };
 
 /* Record a problem; line 0 = of the file as a whole. */
 void wf_config_problem(struct wf_config_reader *r, unsigned line, unsigned col, const char *fmt,
                        ...) __attribute__((format(printf, 4, 5)));
+
+/* Record what went wrong with the value at @node; @name, when not NULL, comes in front. */
+void wf_config_error(struct wf_config_reader *r, const struct wf_yaml_node *node, const char *name,
+                     const struct wf_err *err);
 
 /* The sections with their tables. @c NULL: for docs, no storage and no sink options. */
 void wf_config_sections(struct wf_config *c, struct wf_section out[WF_SECTIONS]);

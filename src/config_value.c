@@ -25,7 +25,7 @@ static void bad_value(struct wf_config_reader *r, struct slot *s, const struct w
                       const struct wf_err *err)
 {
     s->place->bad = true;
-    wf_config_problem(r, node->line, node->col, "%s", err->text);
+    wf_config_error(r, node, NULL, err);
 }
 
 bool wf_config_expand(struct wf_config_reader *r, const struct wf_yaml_node *node, const char *name,
@@ -36,7 +36,7 @@ bool wf_config_expand(struct wf_config_reader *r, const struct wf_yaml_node *nod
     wf_buf_init(out, VALUE_MAX);
     wf_buf_init(origin, VALUE_MAX);
     if (wf_expand(node->text, out, origin, &err) != WF_OK) {
-        wf_config_problem(r, node->line, node->col, "%s: %s", name, err.text);
+        wf_config_error(r, node, name, &err);
         return false;
     }
     wf_buf_byte(out, '\0');

@@ -248,8 +248,10 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
 {
     struct wf_plan *plan = NULL;
     struct table_topic t;
-    enum wf_rc rc = make_topic(e, rel, &t, err);
+    enum wf_rc rc;
 
+    wf_buf_starved();
+    rc = make_topic(e, rel, &t, err);
     if (rc == WF_OK)
         rc = wf_streams_claim(e->streams, (char *)t.topic.data, rel->schema, rel->name, t.shared,
                               err);
@@ -262,6 +264,9 @@ enum wf_rc wf_encoder_plan(struct wf_encoder *e, struct wf_relation *rel,
         rc = attach_stream(e, plan, rel, err);
     wf_buf_deinit(&t.topic);
     wf_buf_deinit(&t.names);
+    if (wf_buf_starved()) /* a default that found no room would be left out, a long name be too long
+                           */
+        rc = wf_encode_no_memory(err);
     if (rc != WF_OK) {
         wf_plan_free(plan);
         return rc;
@@ -509,6 +514,9 @@ enum wf_rc wf_encode(struct wf_encoder *e, const struct wf_change *c, int64_t no
             count_by_table(e, c);
         return rc;
     }
+    if (wf_buf_starved())
+        return wf_encode_no_memory(
+            err); /* what had no room is not too large, and not a bad value */
     if (rc == WF_AGAIN && c->rel->stale) {
         c->rel->plan_free(c->rel->plan);
         c->rel->plan = NULL;

@@ -62,7 +62,8 @@ static void put_json_fields(struct wf_buf *b, const char *fields)
 void wf_log(enum wf_level level, const char *code, const char *fields, const char *fmt, ...)
 {
     char msg[2048];
-    struct wf_buf line;
+    unsigned char room[16384]; /* that memory is out can be said without any */
+    struct wf_buf line = {.data = room, .cap = sizeof(room), .max = sizeof(room)};
     va_list ap;
 
     if (!wf_log_enabled(level))
@@ -70,7 +71,6 @@ void wf_log(enum wf_level level, const char *code, const char *fields, const cha
     va_start(ap, fmt);
     vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
-    wf_buf_init(&line, 16384);
     if (setup.json) {
         wf_buf_str(&line, "{\"ts\":\"");
         put_time(&line);
@@ -103,5 +103,4 @@ void wf_log(enum wf_level level, const char *code, const char *fields, const cha
     if (write(STDERR_FILENO, line.data, line.len) < 0) {
         /* standard error itself is gone: nobody is left to tell */
     }
-    wf_buf_deinit(&line);
 }

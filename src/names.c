@@ -158,6 +158,8 @@ enum wf_rc wf_topic_make(struct wf_buf *out, const char *tmpl, const char *prefi
             put_topic(out, values[ph], strlen(values[ph]));
     }
     wf_buf_byte(out, '\0');
+    if (out->failed && wf_buf_starved())
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     if (out->failed || out->len - 1 > WF_TOPIC_MAX)
         return wf_err_set(err, WF_REJECT, "topic_name",
                           "table %s.%s: the topic name has more than %d bytes; hint: shorten "

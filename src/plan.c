@@ -625,8 +625,10 @@ void wf_plan_schemas(const struct wf_plan *plan, const struct wf_profile_rules *
     wf_buf_init(&ns, VALUE_MAX);
     wf_name_avro(&ns, plan->names, false, (enum wf_name_mode)plan->name_mode);
     wf_buf_byte(&ns, '\0');
-    if (!fields || ns.failed || !put_key_schema(plan, (char *)ns.data, fields, key)) {
+    if (ns.failed) {
         value->failed = true;
+    } else if (!fields || !put_key_schema(plan, (char *)ns.data, fields, key)) {
+        wf_buf_starve(value);
     } else {
         for (uint16_t i = 0; i < plan->ncols; i++)
             if (!plan->cols[i].omit)

@@ -235,6 +235,17 @@ static enum wf_rc refuse_without_identity(PGconn *conn, const struct wf_source_c
     return rc;
 }
 
+/* Never half a statement: what is missing at its end would change its meaning. */
+static enum wf_rc run_statement(PGconn *conn, const struct wf_buf *sql, wf_cancel *cancel,
+                                PGresult **res, struct wf_err *err)
+{
+    if (sql->failed)
+        return wf_buf_starved()
+                   ? wf_err_set(err, WF_FATAL, "memory", "out of memory")
+                   : wf_err_config(err, "source.tables names too many tables for one statement");
+    return wf_pg_query(conn, (const char *)sql->data, cancel, res, err);
+}
+
 enum wf_rc wf_publication_create(PGconn *conn, const struct wf_source_conf *conf,
                                  enum wf_unsafe unsafe, wf_cancel *cancel, struct wf_err *err)
 {
@@ -254,7 +265,7 @@ enum wf_rc wf_publication_create(PGconn *conn, const struct wf_source_conf *conf
     if (rc == WF_OK && !safe_only && wants_all(conf)) {
         wf_buf_str(&sql, "ALL TABLES");
         put_with(conf, &sql);
-        rc = wf_pg_query(conn, (const char *)sql.data, cancel, &res, err);
+        rc = run_statement(conn, &sql, cancel, &res, err);
         if (rc == WF_OK || !wf_pg_is(err, "42501"))
             goto out;
         rc = WF_OK; /* not a superuser: the tables that are there now, one by one */
@@ -264,10 +275,8 @@ enum wf_rc wf_publication_create(PGconn *conn, const struct wf_source_conf *conf
     if (rc == WF_OK)
         rc = put_tables(conn, conf, safe_only, cancel, &sql, err);
     put_with(conf, &sql);
-    if (rc == WF_OK && sql.failed)
-        rc = wf_err_config(err, "source.tables names too many tables for one statement");
     if (rc == WF_OK)
-        rc = wf_pg_query(conn, (const char *)sql.data, cancel, &res, err);
+        rc = run_statement(conn, &sql, cancel, &res, err);
 out:
     wf_buf_deinit(&sql);
     if (rc != WF_OK && wf_pg_is(err, "42710")) /* somebody was faster */

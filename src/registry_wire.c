@@ -60,8 +60,10 @@ enum wf_rc wf_registry_subject(const struct wf_format_conf *conf, const char *to
         wf_buf_str(&name, key ? "-key" : "-value");
     else if (conf->subject_mode == WF_SUBJECT_TOPIC_RECORD)
         wf_buf_byte(&name, '-');
-    if (name.failed ||
-        (conf->subject_mode != WF_SUBJECT_TOPIC && !wf_guard_record_name(schema, &name)))
+    if (name.failed && wf_buf_starved())
+        rc = wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    else if (name.failed ||
+             (conf->subject_mode != WF_SUBJECT_TOPIC && !wf_guard_record_name(schema, &name)))
         rc = wf_err_set(err, WF_REJECT, "subject_name",
                         "the subject of topic %s is longer than %d bytes; hint: another "
                         "format.subject_name_strategy, or a shorter topic",

@@ -94,6 +94,8 @@ static enum wf_rc reject_value(const struct wf_change *c, uint16_t col, enum wf_
     struct wf_plan_col *pc = &plan->cols[col];
     struct wf_buf name;
 
+    if (wf_buf_starved())
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     if (why == WF_CONV_LABEL)
         return relabel(c, pc);
     if (plan->failed_to_null && pc->nullable && why != WF_CONV_BAD) {

@@ -305,7 +305,9 @@ static int read_file(const struct wf_schema_ids *s, struct wf_buf *out)
             wf_buf_put(out, part, (size_t)n);
     } while (n > 0 && !out->failed);
     close(fd);
-    return out->failed ? EFBIG : error;
+    if (out->failed)
+        return wf_buf_starved() ? ENOMEM : EFBIG;
+    return error;
 }
 
 static void load(struct wf_schema_ids *s)

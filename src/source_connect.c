@@ -42,8 +42,9 @@ static enum wf_rc start_variant(struct wf_source *s, PGconn *conn, const char *s
     wf_buf_printf(&sql, "START_REPLICATION SLOT %s LOGICAL %s (", slot, wf_lsn_text(lsn).s);
     wf_decoders[s->conf->decoder]->options(start, &sql);
     wf_buf_put(&sql, ")", 2);
-    rc = sql.failed ? wf_err_config(err, "source.tables is too long for the plugin's options")
-                    : wf_pg_query(conn, (const char *)sql.data, &s->cancel, &res, err);
+    rc = sql.failed && wf_buf_starved() ? wf_err_set(err, WF_FATAL, "memory", "out of memory")
+         : sql.failed ? wf_err_config(err, "source.tables is too long for the plugin's options")
+                      : wf_pg_query(conn, (const char *)sql.data, &s->cancel, &res, err);
     wf_buf_deinit(&sql);
     return rc;
 }

@@ -133,3 +133,20 @@ Test(grow, has_room_for_each_entry)
         cr_expect_eq(array[n], n);
     free(array);
 }
+
+/* A limit is told from a want of memory: only the first says something about the value. */
+Test(buf, tells_a_limit_from_no_memory)
+{
+    struct wf_buf b;
+
+    wf_buf_init(&b, 4);
+    wf_buf_put(&b, "12345", 5);
+    cr_expect(b.failed);
+    cr_expect_not(wf_buf_starved());
+    wf_buf_reset(&b);
+    wf_buf_starve(&b);
+    cr_expect(b.failed);
+    cr_expect(wf_buf_starved());
+    cr_expect_not(wf_buf_starved(), "asking forgets it");
+    wf_buf_deinit(&b);
+}
