@@ -436,7 +436,7 @@ void wf_kafka_topics_watch(struct wf_kafka_topics *t)
             names[n++] = pin->name;
     }
     t->watched = i < t->pins->n ? i : 0;
-    t->watch_us = wf_mono_us() + WATCH_US;
+    t->watch_us = t->watched ? 0 : wf_mono_us() + WATCH_US; /* the rest of them at once */
     if (!n)
         return;
     o = options_for(t, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, NULL);

@@ -344,11 +344,12 @@ static uint64_t end_of_lone(const struct wf_change *c)
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 {
     bool alone = !p->change.txn;
+    bool muted = p->group && !alone && wf_group_muted(p->group); /* published by an earlier life */
     enum wf_rc rc = WF_OK;
 
     if (alone && p->published == 0 && !wf_delivery_open_txn(p->delivery))
         rc = wf_delivery_begin(p->delivery, &p->tag);
-    if (p->group && !alone && wf_group_muted(p->group) && !WF_MUTANT(resume_published))
+    if (muted && !WF_MUTANT(resume_published))
         p->published = p->events.n;
     while (rc == WF_OK && p->published < p->events.n) {
         struct wf_event *ev = &p->events.ev[p->published];
@@ -368,7 +369,8 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
         wf_delivery_commit(p->delivery, end_of_lone(&p->change));
     if (p->group && p->change.kind != WF_CHANGE_COMMIT)
         rc = wf_group_changed(p->group, &p->change, err);
-    p->total.events += p->events.n;
+    if (!muted)
+        p->total.events += p->events.n;
     p->stage = p->change.kind == WF_CHANGE_COMMIT ? PUBLISHED : EMPTY;
     return rc;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import time
 
@@ -103,6 +104,39 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(postgres, run_dir, k
             run.ferry.start()
     figures = run.verify(record_property)
     assert figures["changes"] > 50 * faults
+
+
+def test_counters_agree_with_the_oracle_over_restarts(postgres, run_dir, kafka, registry):
+    """I12: what the lives say at their ends, and what the checkpoints say, is what is in the topics."""
+    run = Run(run_dir, postgres, kafka, registry, split_events=200)
+    ferry = run.ferry.streaming()
+    with run.load():
+        for _ in range(5):
+            time.sleep(0.7)
+            assert ferry.stop() == 0
+            ferry.start()
+        postgres.sql("insert into a select i, 0, 'x' from generate_series(100000, 104000) i", dbname=run.db)
+    figures = run.verify()
+    assert ferry.stop() == 0
+    records = sum(len(kafka.read(ferry.topic(table))) for table in ("a", "b"))
+    lives = [re.search(r"events=(\d+) transactions=(\d+) in_flight=(\d+)", line) for line in
+             ferry.log_text().splitlines() if "code=stopped" in line]  # fmt: skip
+    assert len(lives) == 6 and all(life[3] == "0" for life in lives)
+    assert sum(int(life[1]) for life in lives) == records >= figures["changes"]
+    assert sum(c["events"] for c in checkpoints(kafka, ferry)) == records
+
+
+def test_the_checkpoints_count_every_event_over_kills(postgres, run_dir, kafka, registry):
+    run = Run(run_dir, postgres, kafka, registry)
+    ferry = run.ferry.streaming()
+    with run.load():
+        for _ in range(5):
+            time.sleep(0.6)
+            ferry.kill9()
+            ferry.start()
+    run.verify()
+    records = sum(len(kafka.read(ferry.topic(table))) for table in ("a", "b"))
+    assert sum(c["events"] for c in checkpoints(kafka, ferry)) == records
 
 
 @pytest.mark.parametrize("split", (500, 20_000))

@@ -471,3 +471,78 @@ def test_a_broker_killed_in_the_middle_repeats_and_loses_nothing(postgres, run_d
                 kafka.start()
         assert_all_there(postgres, db, oracle, kafka, registry, ferry)
         ferry.kill9()
+
+
+class SecondBroker(Kafka):
+    """Beside the first, with its controller."""
+
+    def __init__(self, run_dir, first: Kafka):
+        super().__init__(run_dir)
+        self.cluster_id = first.cluster_id
+        self.properties |= {
+            "process.roles": "broker",
+            "node.id": 2,
+            "listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.quorum.bootstrap.servers": first.properties["controller.quorum.bootstrap.servers"],
+        }
+
+    def _format(self) -> None:
+        self._tool("kafka.tools.StorageTool", "format", "-N", "-t", self.cluster_id, "-c", str(self._config))
+
+
+@pytest.mark.parametrize("delivery", ("at_least_once", "exactly_once"))
+def test_too_few_replicas_in_sync_are_waited_for(postgres, run_dir, registry, delivery):
+    """Row 50: the brokers say NOT_ENOUGH_REPLICAS; nothing is lost, nothing doubled, no restart."""
+    db = database(postgres, DDL)
+    oracle = Oracle(postgres, db)
+    with Kafka(run_dir) as kafka, SecondBroker(run_dir, kafka) as second:
+        ferry = kafka_ferry(
+            run_dir, postgres, db, kafka, registry, partitions=3, delivery=delivery, queue="64KiB",
+            replication=2, topic_config={"min.insync.replicas": "2"},
+        ).streaming()  # fmt: skip
+        with Load(postgres, db, ("a", "b", "a"), pause=0.003):
+            ferry.wait_log("code=topic_created.*public", 20, 2)
+            time.sleep(0.5)
+            second.stop()
+            time.sleep(2)
+            confirmed = ferry.confirmed()
+            time.sleep(3)
+            assert ferry.confirmed() == confirmed, "nothing is acknowledged that the brokers did not take"
+            assert ferry.rss_kb() <= 40 * 1024
+            second.start()
+        ferry.caught_up(60)
+        time.sleep(0.5)  # a transaction becomes readable a moment after its commit returned
+        assert assert_all_there(postgres, db, oracle, kafka, registry, ferry) == 0
+        assert ferry.log_text().count("code=streaming") == 1 or delivery == "exactly_once"
+        assert ferry.stop() == 0
+
+
+def test_a_full_disk_of_the_broker_loses_nothing(postgres, run_dir, registry):
+    """Row 50: a broker whose only log directory fails halts; with room again it comes back."""
+    db = database(postgres, DDL)
+    oracle = Oracle(postgres, db)
+    kafka = Kafka(run_dir)
+    data = kafka.dir / "data"
+    data.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(data)], capture_output=True)
+    if mounted.returncode != 0:
+        kafka.close()
+        pytest.skip(f"no tmpfs for the broker: {mounted.stderr.decode().strip()}")
+    try:
+        kafka.start()
+        ferry = kafka_ferry(run_dir, postgres, db, kafka, registry, partitions=3).streaming()
+        with Load(postgres, db, ("a", "b", "a"), pause=0.003):
+            time.sleep(1)
+            subprocess.run(["dd", "if=/dev/zero", f"of={data / 'ballast'}", "bs=64k"], capture_output=True)
+            wait_until(lambda: not kafka.alive, 60, "the broker to halt")
+            confirmed = ferry.confirmed()
+            time.sleep(2)
+            assert ferry.alive and ferry.confirmed() == confirmed
+            (data / "ballast").unlink()
+            kafka.start()
+        assert_all_there(postgres, db, oracle, kafka, registry, ferry)
+        assert ferry.log_text().count("code=streaming") == 1
+        ferry.kill9()
+    finally:
+        kafka.close()
+        subprocess.run(["umount", str(data)], check=False)
