@@ -65,7 +65,7 @@ FORMAT = {"prefix": "x", "provide_transaction_metadata": True}
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The preloaded library, compiled."""
     library = tmp_path_factory.mktemp("no_memory") / "no_memory.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, SHIM, "-ldl"], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-fno-omit-frame-pointer", "-o", library, SHIM, "-ldl"], check=True)
     return library
 
 
@@ -95,11 +95,11 @@ class Trial:
     def want(self, n: str, of: str, listing: Path | None = None) -> None:
         """The n-th allocation of the next start fails."""
         self.ferry.env = {"LD_PRELOAD": str(self.shim), "NO_MEMORY": n, "NO_MEMORY_OF": of}
-        if "debug" in str(walferry()):  # the loader's, for the walk of the stack
+        if "debug" in str(walferry()):  # the loader's, for the walk of the stack and for threads
             supp = self.ferry.dir / "leaks"
-            supp.write_text("leak:dl_open_worker\n")
+            supp.write_text("leak:dl_open_worker\nleak:allocate_dtv\nleak:_dl_allocate_tls\n")
             self.ferry.env |= {"LSAN_OPTIONS": f"suppressions={supp}:print_suppressions=0"}
-            self.ferry.env |= {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+            self.ferry.env |= {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0:fast_unwind_on_malloc=0"}
         if listing:
             self.ferry.env["NO_MEMORY_LIST"] = str(listing)
 
