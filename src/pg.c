@@ -277,6 +277,8 @@ static enum wf_rc take_raw_text(PGconn *conn, wf_cancel *cancel, struct wf_err *
     return wf_pg_query(conn, "SET client_encoding = 'SQL_ASCII'", cancel, &res, err);
 }
 
+#define NO_MEMORY "out of memory" /* libpq's words, which no setlocale() of ours translates */
+
 static enum wf_rc parse_dsn(const struct wf_source_conf *conf, PQconninfoOption **dsn,
                             struct wf_err *err)
 {
@@ -285,8 +287,10 @@ static enum wf_rc parse_dsn(const struct wf_source_conf *conf, PQconninfoOption 
     *dsn = PQconninfoParse(conf->dsn, &message);
     if (*dsn)
         return WF_OK;
-    one_line(text, sizeof(text), message ? message : "out of memory");
+    one_line(text, sizeof(text), message ? message : NO_MEMORY);
     PQfreemem(message);
+    if (strstr(text, NO_MEMORY))
+        return wf_err_set(err, WF_FATAL, "memory", NO_MEMORY);
     return wf_err_config(err, "source.dsn: %s", text);
 }
 
@@ -568,14 +572,21 @@ const char *wf_pg_value(const PGresult *res, int row, int col)
     return PQgetisnull(res, row, col) ? NULL : PQgetvalue(res, row, col);
 }
 
+static enum wf_rc quoting_error(const PGconn *conn, const char *text, struct wf_err *err)
+{
+    if (strstr(PQerrorMessage(conn), NO_MEMORY))
+        return wf_err_set(err, WF_FATAL, "memory", NO_MEMORY);
+    return wf_err_config(err, "\"%s\" cannot be quoted for SQL", text);
+}
+
 enum wf_rc wf_pg_literal(PGconn *conn, const char *text, char **quoted, struct wf_err *err)
 {
     *quoted = PQescapeLiteral(conn, text, strlen(text));
-    return *quoted ? WF_OK : wf_err_config(err, "\"%s\" cannot be quoted for SQL", text);
+    return *quoted ? WF_OK : quoting_error(conn, text, err);
 }
 
 enum wf_rc wf_pg_ident(PGconn *conn, const char *name, char **quoted, struct wf_err *err)
 {
     *quoted = PQescapeIdentifier(conn, name, strlen(name));
-    return *quoted ? WF_OK : wf_err_config(err, "\"%s\" cannot be quoted for SQL", name);
+    return *quoted ? WF_OK : quoting_error(conn, name, err);
 }

@@ -95,6 +95,42 @@ ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
     return REAL(pwrite)(fd, data, n, at);
 }
 
+ssize_t write(int fd, const void *data, size_t n)
+{
+    if (fd > 2 && is_inside_fd(fd)) {
+        int failure = fault("write");
+
+        if (failure < 0)
+            n /= 2;
+        FAIL_WITH(failure);
+    }
+    return REAL(write)(fd, data, n);
+}
+
+ssize_t read(int fd, void *data, size_t n)
+{
+    if (fd > 2 && is_inside_fd(fd)) {
+        int failure = fault("read");
+
+        if (failure < 0)
+            n = n / 2 ? n / 2 : n;
+        FAIL_WITH(failure);
+    }
+    return REAL(read)(fd, data, n);
+}
+
+ssize_t pread(int fd, void *data, size_t n, off_t at)
+{
+    if (is_inside_fd(fd)) {
+        int failure = fault("pread");
+
+        if (failure < 0)
+            n /= 2;
+        FAIL_WITH(failure);
+    }
+    return REAL(pread)(fd, data, n, at);
+}
+
 int fdatasync(int fd)
 {
     if (is_inside_fd(fd))

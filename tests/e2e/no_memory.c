@@ -1,8 +1,9 @@
 /* Preloaded: the n-th allocation that one part of the process asks for fails.
  * NO_MEMORY="17": the 17th alone; "17+": every one from there on; "0": none.
- * NO_MEMORY_OF="own 881d0": the program's own code, which ends at that offset in the file's addresses
- * (behind it lies what is linked statically); "libpq": a library with that word in its name.
- * NO_MEMORY_LIST="FILE": a line for each allocation, "<number> <call site> <hash of the stack>". */
+ * NO_MEMORY_OF="own 881d0": the program's own code, which ends at that offset in the file's
+ * addresses (behind it lies what is linked statically); "libpq": a library with that word in its
+ * name. NO_MEMORY_LIST="FILE": a line for each allocation, "<number> <call site> <hash of the
+ * stack>". */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>

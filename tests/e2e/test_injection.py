@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import Ferry, Sampler, database, unique_dir
+from harness import Decoder, Ferry, Sampler, database, kafka_ferry, unique_dir
 
-from services import Postgres
+from services import Postgres, wait_until
 
 SHIM = Path(__file__).with_name("faulty.c")
 STARTS = 3  # a supervisor starts it again: what fails fails once per start
@@ -16,6 +16,8 @@ CALLS = {"open": "EIO", "mkdir": "ENOSPC", "pwrite": "ENOSPC", "fdatasync": "EIO
          "rename": "EIO"}  # fmt: skip
 POINTS = [(call, at, how) for call, how in CALLS.items() for at in (1, 2, 3)]
 POINTS += [("pwrite", at, "short") for at in (1, 2, 3)]
+POINTS += [(call, 1, "EINTR") for call in ("open", "mkdir", "pwrite", "pread", "fdatasync", "fsync", "rename")]
+POINTS += [("pread", 1, how) for how in ("EIO", "short")]
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,25 @@ def test_failing_call_of_the_state_directory_loses_nothing(
     assert sorted(set(ids)) == list(range(1, 41))
     if at == 1 and call != "flock":
         assert f"faulty: {call}" in ferry.log_text(), "the call was never made"
+
+
+@pytest.mark.parametrize("call", ("read", "write", "fsync"))
+@pytest.mark.parametrize("how", ("EIO", "EINTR", "short"))
+def test_failing_call_on_the_schema_ids_stops_no_event(
+    run_dir: Path, postgres_of, kafka, registry, shim: Path, call: str, how: str
+) -> None:
+    """The file of ids is a convenience: without it the registry is asked again."""
+    pg = postgres_of(15)
+    db = database(pg, "create table t (id int primary key)")
+    ferry = kafka_ferry(unique_dir(run_dir, "ids"), pg, db, kafka, registry, delivery="exactly_once")
+    state = f"{ferry.config['state']['dir']}/schema"
+    for batch in range(2):  # in the first the file is made, then it is read
+        ferry.env = {"LD_PRELOAD": str(shim), "FAULTY": f"{call} 1 {how}", "FAULTY_DIR": state}
+        ferry.streaming()
+        pg.sql(f"insert into t select g from generate_series({batch * 20 + 1}, {batch * 20 + 20}) g", dbname=db)
+        ferry.caught_up(30)
+        assert ferry.stop() == 0, ferry.tail()
+    decode, topic = Decoder(registry), ferry.topic("t")
+    wait_until(lambda: len(kafka.read(topic)) >= 40, 20, "the events")
+    assert [decode(r.key)["id"] for r in kafka.read(topic)] == list(range(1, 41))
+    assert f"faulty: {call}" in ferry.log_text(), "the call was never made"

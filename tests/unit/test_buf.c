@@ -137,16 +137,16 @@ Test(grow, has_room_for_each_entry)
 /* A limit is told from a want of memory: only the first says something about the value. */
 Test(buf, tells_a_limit_from_no_memory)
 {
-    struct wf_buf b;
+    struct wf_buf small;
 
-    wf_buf_init(&b, 4);
-    wf_buf_put(&b, "12345", 5);
-    cr_expect(b.failed);
+    wf_buf_init(&small, 4);
+    wf_buf_put(&small, "12345", 5);
+    cr_expect(small.failed);
     cr_expect_not(wf_buf_starved());
-    wf_buf_reset(&b);
-    wf_buf_starve(&b);
-    cr_expect(b.failed);
+    wf_buf_reset(&small);
+    wf_buf_starve(&small);
+    cr_expect(small.failed);
     cr_expect(wf_buf_starved());
     cr_expect_not(wf_buf_starved(), "asking forgets it");
-    wf_buf_deinit(&b);
+    wf_buf_deinit(&small);
 }
