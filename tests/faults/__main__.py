@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from faults import schedule
@@ -21,7 +22,7 @@ TRIES = 6  # smaller plans tried after a failure
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="new seeds begin until then (one seed without it)")
+    parser.add_argument("--minutes", type=float, help="new seeds begin until then (without it: --seeds, or one)")
     parser.add_argument("--seed", type=int, default=1, help="the first seed; the next ones count up")
     parser.add_argument("--seeds", type=int, help="how many at most")
     parser.add_argument("--delivery", choices=DELIVERIES, default=AT_LEAST_ONCE)
@@ -108,7 +109,7 @@ def main() -> int:
     kinds = schedule.weights(only_of(args))
     for name, why in lacking.items():
         print(f"without {name}: it {why}", file=sys.stderr)
-    until = time.monotonic() + 60 * (args.minutes or 0)
+    until = time.monotonic() + 60 * args.minutes if args.minutes else inf if args.seeds else 0
     verdicts: list[dict[str, Any]] = []
     with World() as world:
         seed = args.seed
