@@ -1,0 +1,236 @@
+/* Order per key and completeness against a scripted Kinesis. */
+#include "sink_kit.h"
+
+#include "aws/put.h"
+#include "http_stub.h"
+
+extern const struct wf_sink_ops wf_sink_kinesis, wf_sink_firehose;
+
+static const struct wf_sink_ops *ops = &wf_sink_kinesis;
+static struct stub stub;
+static struct wf_stream stream = {.topic = "orders"};
+
+static void make(void)
+{
+    unsetenv("HOME");
+    unsetenv("AWS_ENDPOINT_URL");
+    ops = &wf_sink_kinesis;
+    kit_make(ops);
+}
+
+static void destroy(void)
+{
+    kit_destroy(ops);
+    stub_stop(&stub);
+}
+
+TestSuite(sink_kinesis, .init = make, .fini = destroy);
+
+#define DESCRIBED                                                                                  \
+    {.status = 200, .body = "{\"StreamDescriptionSummary\":{\"StreamStatus\":\"ACTIVE\"}}"}
+#define OK(n) "{\"SequenceNumber\":\"" n "\",\"ShardId\":\"shardId-0\"}"
+#define THROTTLED                                                                                  \
+    "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":\"m\"}"
+#define ANSWER(records)                                                                            \
+    {.status = 200, .body = "{\"FailedRecordCount\":0,\"Records\":[" records "]}"}
+
+static enum wf_rc prepare(void)
+{
+    enum wf_rc rc;
+
+    while ((rc = ops->prepare(sink, &stream, &err)) == WF_AGAIN)
+        cr_assert_eq(kit_turn(ops), WF_OK, "%s", err.text);
+    return rc;
+}
+
+static void start(const struct stub_answer *script, size_t n)
+{
+    char url[64];
+
+    stub_start(&stub, script, n);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d", stub.port);
+    kit_option(ops, "endpoint", url);
+    kit_option(ops, "region", "us-east-1");
+    kit_option(ops, "access_key", "AK");
+    kit_option(ops, "secret_key", "SK");
+    kit_option(ops, "lanes", "1");
+    kit_open(ops);
+}
+
+static void send_event(const char *key, const char *value)
+{
+    struct wf_event ev = {.stream = &stream,
+                          .key = (const unsigned char *)key,
+                          .key_len = key ? strlen(key) : 0,
+                          .value = (const unsigned char *)value,
+                          .value_len = value ? strlen(value) : 0};
+
+    cr_assert_eq(kit_send(ops, &ev), WF_OK, "%s", err.text);
+}
+
+/* Data: YQ== is a, Yg== b, Yw== c. */
+Test(sink_kinesis, sends_only_what_failed_and_lets_nothing_of_its_key_pass)
+{
+    static const struct stub_answer script[] = {DESCRIBED, ANSWER(THROTTLED "," OK("5")),
+                                                ANSWER(OK("6")), ANSWER(OK("10"))};
+
+    start(script, 4);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event("{\"id\":1}", "a");
+    send_event("{\"id\":1}", "b");
+    send_event("{\"id\":2}", "c");
+    kit_wait_confirmed(ops);
+    cr_assert_eq(stub_seen(&stub), 4);
+    cr_expect_str_eq(stub.got[1].body, "{\"StreamName\":\"orders\",\"Records\":["
+                                       "{\"Data\":\"YQ==\",\"PartitionKey\":\"{\\\"id\\\":1}\"},"
+                                       "{\"Data\":\"Yw==\",\"PartitionKey\":\"{\\\"id\\\":2}\"}]}");
+    cr_expect(strstr(stub.got[2].body, "YQ==") && !strstr(stub.got[2].body, "Yg=="));
+    cr_expect(strstr(stub.got[3].body, "Yg=="));
+}
+
+/* Stored or not, nobody knows: the same records in the same order. */
+Test(sink_kinesis, repeats_a_request_that_was_cut_as_it_was)
+{
+    static const struct stub_answer script[] = {DESCRIBED,
+                                                {.status = 0},
+                                                {.status = 503, .body = "<html>"},
+                                                ANSWER(OK("5")),
+                                                ANSWER(OK("6") "," OK("7")),
+                                                ANSWER(OK("8"))};
+
+    start(script, 6);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event("{\"id\":1}", "a");
+    send_event("{\"id\":2}", "c");
+    kit_wait_confirmed(ops);
+    cr_assert_eq(stub_seen(&stub), 5);
+    for (int i = 2; i < 5; i++)
+        cr_expect_str_eq(stub.got[i].body, stub.got[1].body);
+}
+
+Test(sink_kinesis, halves_what_is_refused_until_one_is_left)
+{
+    static const struct stub_answer refused = {
+        .status = 400, .body = "{\"__type\":\"SerializationException\",\"message\":\"no\"}"};
+    const struct stub_answer script[] = {DESCRIBED, refused};
+    enum wf_rc rc = WF_OK;
+
+    start(script, 2);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event("{\"id\":1}", "a");
+    send_event("{\"id\":2}", "c");
+    for (uint64_t end = wf_mono_us() + 5000000; rc == WF_OK && wf_mono_us() < end;)
+        rc = kit_turn(ops);
+    cr_assert_eq(rc, WF_REJECT);
+    cr_expect_str_eq(err.code, "record_refused");
+    cr_expect_not(strstr(stub.got[2].body, "Yw=="));
+    cr_expect_eq(wf_delivery_safe_lsn(env.delivery), 0);
+}
+
+Test(sink_kinesis, tells_of_a_stream_that_is_not_there)
+{
+    static const struct stub_answer script[] = {
+        {.status = 400, .body = "{\"__type\":\"ResourceNotFoundException\"}"}};
+
+    start(script, 1);
+    cr_assert_eq(prepare(), WF_REJECT);
+    cr_expect_str_eq(err.code, "stream_missing");
+}
+
+Test(sink_kinesis, goes_on_without_the_right_to_describe)
+{
+    static const struct stub_answer script[] = {
+        {.status = 400, .body = "{\"__type\":\"AccessDeniedException\"}"}, ANSWER(OK("5"))};
+
+    start(script, 2);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event(NULL, "a");
+    kit_wait_confirmed(ops);
+    cr_expect(strstr(stub.got[1].body, "\"PartitionKey\":\"orders\""));
+}
+
+Test(sink_kinesis, makes_streams_when_told_to)
+{
+    static const struct stub_answer script[] = {
+        {.status = 400, .body = "{\"__type\":\"ResourceNotFoundException\"}"},
+        {.status = 200},
+        DESCRIBED,
+        ANSWER(OK("5"))};
+
+    kit_option(ops, "create_streams", "on");
+    start(script, 4);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    cr_expect_str_eq(stub.got[1].body, "{\"StreamName\":\"orders\",\"StreamModeDetails\":"
+                                       "{\"StreamMode\":\"ON_DEMAND\"}}");
+}
+
+/* A tombstone is for compacted topics. */
+Test(sink_kinesis, confirms_tombstones_without_sending_them)
+{
+    static const struct stub_answer script[] = {DESCRIBED};
+
+    start(script, 1);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event("{\"id\":1}", NULL);
+    kit_wait_confirmed(ops);
+    cr_expect_eq(stub_seen(&stub), 1);
+}
+
+Test(sink_kinesis, has_no_room_beyond_its_queue)
+{
+    static const struct stub_answer script[] = {DESCRIBED, {.status = 503}};
+    static unsigned char value[8192];
+    struct wf_event ev = {
+        .stream = &stream, .value = value, .value_len = sizeof(value), .key = value, .key_len = 1};
+    unsigned n = 0;
+
+    kit_option(ops, "queue", "64KiB");
+    start(script, 2);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    while (n < 100 && kit_send(ops, &ev) == WF_OK)
+        n++;
+    cr_expect_eq(n, 8);
+}
+
+Test(sink_firehose, ends_records_with_a_newline)
+{
+    static const struct stub_answer script[] = {
+        {.status = 200, .body = "{}"},
+        {.status = 200,
+         .body = "{\"FailedPutCount\":0,\"RequestResponses\":[{\"RecordId\":\"r\"}]}"}};
+
+    unsetenv("HOME");
+    ops = &wf_sink_firehose;
+    kit_make(ops);
+    start(script, 2);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event(NULL, "{}");
+    kit_wait_confirmed(ops);
+    cr_expect_str_eq(stub.got[1].body,
+                     "{\"DeliveryStreamName\":\"orders\",\"Records\":[{\"Data\":\"e30K\"}]}");
+    destroy();
+}
+
+static const char *key_of(const char *key, size_t len)
+{
+    static char text[WF_AWS_KEY_MAX + 1];
+    size_t n =
+        wf_aws_partition_key((const unsigned char *)key, len, "topic", (unsigned char *)text);
+
+    text[n] = '\0';
+    return text;
+}
+
+Test(partition_key, is_the_rows_key_without_its_schema_id)
+{
+    char json[300];
+
+    cr_expect_str_eq(key_of("{\"id\":1}", 8), "{\"id\":1}");
+    cr_expect_str_eq(key_of("\0\0\0\0\7\2ab", 8), "026162");
+    cr_expect_str_eq(key_of("\0\0\0\1\7\2ab", 8), "026162");
+    cr_expect_str_eq(key_of("\xC3\1\1\2\3\4\5\6\7\x8\2ab", 13), "026162");
+    cr_expect_str_eq(key_of(NULL, 0), "topic");
+    memset(json, 'x', sizeof(json));
+    json[0] = '{';
+    cr_expect_eq(strlen(key_of(json, sizeof(json))), 64);
+}
