@@ -86,6 +86,7 @@ const struct wf_sink_ops wf_sink_firehose = {
     .framing = WF_FRAME_JSON,
     .json_only = true,
     .no_tombstones = true,
+    .validate = wf_aws_put_validate,
     .largest = firehose_largest,
     .open = firehose_open,
     .prepare = wf_aws_put_prepare,

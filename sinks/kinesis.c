@@ -97,6 +97,7 @@ const struct wf_sink_ops wf_sink_kinesis = {
     .conf_size = sizeof(struct wf_aws_put_conf),
     .framing = WF_FRAME_CONFLUENT,
     .no_tombstones = true,
+    .validate = wf_aws_put_validate,
     .largest = kinesis_largest,
     .open = kinesis_open,
     .prepare = wf_aws_put_prepare,

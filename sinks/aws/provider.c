@@ -307,6 +307,18 @@ static bool read_command(const struct wf_aws_provider *p, int fd, struct wf_buf 
     return false;
 }
 
+/* One that has closed its output may go on all the same. */
+static bool has_ended(const struct wf_aws_provider *p, pid_t pid, int *status)
+{
+    uint64_t deadline = wf_mono_us() + PROCESS_MS * 1000;
+    pid_t got;
+
+    while ((got = waitpid(pid, status, WNOHANG)) == 0 && wf_mono_us() < deadline &&
+           !(p->stop && atomic_load(p->stop)))
+        poll(NULL, 0, 10);
+    return got == pid;
+}
+
 enum wf_rc wf_aws_from_process(const struct wf_aws_provider *p, const char *command,
                                struct wf_aws_keys *out, struct wf_err *err)
 {
@@ -320,10 +332,12 @@ enum wf_rc wf_aws_from_process(const struct wf_aws_provider *p, const char *comm
     wf_buf_init(&text, TEXT_MAX);
     ok = read_command(p, fd, &text);
     close(fd);
-    if (!ok)
+    ok = ok && has_ended(p, pid, &status);
+    if (!ok) {
         kill(-pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
     ok = ok && status == 0 && wf_aws_keys_of_json((char *)text.data, text.len, out);
     wipe(&text);
     out->provider = "credential_process";

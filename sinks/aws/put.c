@@ -22,7 +22,7 @@
 #define CONTROL_MS 10000
 #define CREATING_US 1000000
 #define LOG_EVERY_US 30000000
-#define NO_RECORD UINT32_MAX
+#define COMPACT_MIN 16384 /* bytes; less is not worth moving the rest */
 
 struct target {
     struct target *next;
@@ -47,6 +47,7 @@ struct lane {
     struct record *records; /* [head, n) */
     uint32_t head, n, cap;
     struct wf_buf bytes, body;
+    size_t dead;                       /* of bytes: those of records that are done */
     uint32_t sent[WF_AWS_RECORDS_MAX]; /* indices into records, of the request */
     unsigned nsent;
     bool busy;       /* the request is under way */
@@ -124,28 +125,32 @@ static uint64_t hash_of(const unsigned char *s, size_t n)
 
 /* ---- a lane's records ---- */
 
-/* Done ones at the front go; what is left moves down when half of the room is behind it. */
+/* Once more than half of the bytes are done, the rest moves down over them: a key that is throttled
+ * for hours must not hold what others left behind it. Not while a request is under way. */
 static void drop_done(struct lane *l)
 {
-    size_t from;
+    uint32_t to = 0;
+    size_t at = 0;
 
     while (l->head < l->n && l->records[l->head].done)
         l->head++;
-    if (l->head == l->n) {
-        l->head = l->n = 0;
-        wf_buf_reset(&l->bytes);
+    if (l->head < l->n && (l->dead < COMPACT_MIN || l->dead < l->bytes.len / 2))
         return;
+    for (uint32_t i = l->head; i < l->n; i++) {
+        struct record r = l->records[i];
+        size_t size = (size_t)r.key_len + r.data_len;
+
+        if (r.done)
+            continue;
+        memmove(l->bytes.data + at, l->bytes.data + r.at, size);
+        r.at = at;
+        at += size;
+        l->records[to++] = r;
     }
-    if (l->head < l->n / 2 || l->head < 1024)
-        return;
-    from = l->records[l->head].at;
-    memmove(l->bytes.data, l->bytes.data + from, l->bytes.len - from);
-    l->bytes.len -= from;
-    memmove(l->records, l->records + l->head, (l->n - l->head) * sizeof(*l->records));
-    l->n -= l->head;
+    l->bytes.len = at;
     l->head = 0;
-    for (uint32_t i = 0; i < l->n; i++)
-        l->records[i].at -= from;
+    l->n = to;
+    l->dead = 0;
 }
 
 static bool add_record(struct lane *l, const struct wf_event *ev, const unsigned char *key,
@@ -310,10 +315,11 @@ static void check_order(struct wf_sink *s, const struct record *r, const char *s
     memcpy(s->last[slot].sequence, sequence, n + 1);
 }
 
-static void confirm(struct wf_sink *s, struct record *r)
+static void confirm(struct wf_sink *s, struct lane *l, struct record *r)
 {
     r->done = true;
-    s->buffered -= r->key_len + r->data_len;
+    l->dead += (size_t)r->key_len + r->data_len;
+    s->buffered -= (size_t)r->key_len + r->data_len;
     s->records++;
     wf_delivery_acked(s->env->delivery, r->tag, 1);
 }
@@ -339,7 +345,7 @@ static int take_results(struct wf_sink *s, struct lane *l)
         if (id && *id) {
             if (s->kind->keyed)
                 check_order(s, r, id);
-            confirm(s, r);
+            confirm(s, l, r);
             continue;
         }
         failed++;
@@ -544,6 +550,19 @@ enum wf_rc wf_aws_put_prepare(struct wf_sink *s, struct wf_stream *stream, struc
 }
 
 /* ---- contract ---- */
+
+enum wf_rc wf_aws_put_validate(const void *conf, struct wf_err *err)
+{
+    const struct wf_aws_conf *c = &((const struct wf_aws_put_conf *)conf)->aws;
+
+    if (!c->access_key != !c->secret_key)
+        return wf_err_config(err, "sink.access_key and sink.secret_key belong together");
+    if (c->session_token && !c->access_key)
+        return wf_err_config(err, "sink.session_token: needs sink.access_key");
+    if (c->access_key && c->profile)
+        return wf_err_config(err, "sink.profile: there is a key in sink.access_key already");
+    return WF_OK;
+}
 
 enum wf_rc wf_aws_put_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err)
 {

@@ -32,6 +32,7 @@ enum wf_rc wf_aws_put_open(struct wf_sink **self, const struct wf_aws_put_conf *
                            const struct wf_aws_put_kind *kind, const struct wf_sink_env *env,
                            struct wf_err *err);
 /* As the functions of struct wf_sink_ops. */
+enum wf_rc wf_aws_put_validate(const void *conf, struct wf_err *err);
 enum wf_rc wf_aws_put_prepare(struct wf_sink *s, struct wf_stream *stream, struct wf_err *err);
 enum wf_rc wf_aws_put_publish(struct wf_sink *s, const struct wf_event *ev, struct wf_err *err);
 enum wf_rc wf_aws_put_poll(struct wf_sink *s, struct wf_err *err);

@@ -192,6 +192,45 @@ Test(sink_kinesis, has_no_room_beyond_its_queue)
     cr_expect_eq(n, 8);
 }
 
+/* What others leave behind a key that is stuck is given back: the queue takes new ones. */
+Test(sink_kinesis, is_not_filled_by_a_key_that_is_throttled)
+{
+    static const struct stub_answer script[] = {
+        DESCRIBED, ANSWER(THROTTLED "," OK("1") "," OK("2")),
+        ANSWER(THROTTLED "," OK("3") "," OK("4")), ANSWER(THROTTLED "," OK("5") "," OK("6")),
+        ANSWER(OK("9"))};
+    static unsigned char value[5000];
+    const char *const keys[] = {"{1", "{2", "{3"};
+    unsigned turn = 0;
+
+    start(script, 5);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    for (uint64_t end = wf_mono_us() + 5000000; wf_mono_us() < end && stub_seen(&stub) < 5;) {
+        for (unsigned i = turn ? 1 : 0; turn < 3 && turn < stub_seen(&stub) && i < 3; i++) {
+            struct wf_event ev = {.stream = &stream,
+                                  .key = (const unsigned char *)keys[i],
+                                  .key_len = 2,
+                                  .value = value,
+                                  .value_len = i ? sizeof(value) : 1};
+
+            cr_assert_eq(kit_send(ops, &ev), WF_OK);
+        }
+        turn += turn < 3 && turn < stub_seen(&stub) ? 1 : 0;
+        cr_assert_eq(kit_turn(ops), WF_OK, "%s", err.text);
+    }
+    kit_wait_confirmed(ops);
+    cr_expect(strstr(stub.got[4].body, "\"Data\":\"AA==\",\"PartitionKey\":\"{1\""));
+}
+
+Test(sink_kinesis, refuses_half_a_key)
+{
+    kit_option(ops, "access_key", "AK");
+    cr_expect_eq(ops->validate(sink_conf, &err), WF_FATAL);
+    cr_expect_eq(err.exit_code, WF_EXIT_CONFIG);
+    kit_option(ops, "secret_key", "SK");
+    cr_expect_eq(ops->validate(sink_conf, &err), WF_OK);
+}
+
 Test(sink_firehose, ends_records_with_a_newline)
 {
     static const struct stub_answer script[] = {
