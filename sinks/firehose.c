@@ -51,6 +51,15 @@ static size_t firehose_largest(const void *conf)
     return (size_t)((const struct wf_aws_put_conf *)conf)->max_record - NEWLINE;
 }
 
+static void firehose_check(const void *conf, const char *pipeline,
+                           void (*report)(void *arg, const char *level, const char *what,
+                                          const char *cure),
+                           void *arg)
+{
+    (void)pipeline;
+    wf_aws_put_check(conf, &kind, report, arg);
+}
+
 #define FIELD(f) offsetof(struct wf_aws_put_conf, f)
 
 /* clang-format off */
@@ -93,5 +102,6 @@ const struct wf_sink_ops wf_sink_firehose = {
     .publish = wf_aws_put_publish,
     .poll = wf_aws_put_poll,
     .drain = wf_aws_put_drain,
+    .check = firehose_check,
     .close = wf_aws_put_close,
 };

@@ -56,6 +56,15 @@ static size_t kinesis_largest(const void *conf)
     return (size_t)((const struct wf_aws_put_conf *)conf)->max_record - KEY_BYTES;
 }
 
+static void kinesis_check(const void *conf, const char *pipeline,
+                          void (*report)(void *arg, const char *level, const char *what,
+                                         const char *cure),
+                          void *arg)
+{
+    (void)pipeline;
+    wf_aws_put_check(conf, &kind, report, arg);
+}
+
 #define FIELD(f) offsetof(struct wf_aws_put_conf, f)
 
 /* clang-format off */
@@ -104,5 +113,6 @@ const struct wf_sink_ops wf_sink_kinesis = {
     .publish = wf_aws_put_publish,
     .poll = wf_aws_put_poll,
     .drain = wf_aws_put_drain,
+    .check = kinesis_check,
     .close = wf_aws_put_close,
 };

@@ -38,6 +38,10 @@ enum wf_rc wf_aws_put_publish(struct wf_sink *s, const struct wf_event *ev, stru
 enum wf_rc wf_aws_put_poll(struct wf_sink *s, struct wf_err *err);
 void wf_aws_put_drain(struct wf_sink *s);
 void wf_aws_put_close(struct wf_sink *s);
+void wf_aws_put_check(const struct wf_aws_put_conf *conf, const struct wf_aws_put_kind *kind,
+                      void (*report)(void *arg, const char *level, const char *what,
+                                     const char *cure),
+                      void *arg);
 
 /**
  * wf_aws_partition_key() - a row's key as a partition key

@@ -231,6 +231,33 @@ Test(sink_kinesis, refuses_half_a_key)
     cr_expect_eq(ops->validate(sink_conf, &err), WF_OK);
 }
 
+static char findings[2048];
+
+static void note(void *arg, const char *level, const char *what, const char *cure)
+{
+    size_t n = strlen(findings);
+
+    (void)arg;
+    (void)cure;
+    snprintf(findings + n, sizeof(findings) - n, "%s: %s\n", level, what);
+}
+
+Test(sink_kinesis, is_checked_with_its_stream)
+{
+    static const struct stub_answer script[] = {
+        DESCRIBED, {.status = 400, .body = "{\"__type\":\"ResourceNotFoundException\"}"}};
+
+    kit_option(ops, "stream", "orders");
+    kit_option(ops, "create_streams", "on");
+    start(script, 2);
+    ops->check(sink_conf, "shop", note, NULL);
+    cr_expect(strstr(findings, "ok: AWS credentials come from: configuration"), "%s", findings);
+    cr_expect(strstr(findings, "ok: kinesis stream orders answers"), "%s", findings);
+    ops->check(sink_conf, "shop", note, NULL);
+    cr_expect(strstr(findings, "error: stream orders does not exist"), "%s", findings);
+    cr_expect_eq(stub_seen(&stub), 2, "nothing is created");
+}
+
 Test(sink_firehose, ends_records_with_a_newline)
 {
     static const struct stub_answer script[] = {
