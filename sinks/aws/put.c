@@ -28,6 +28,7 @@ struct target {
     struct target *next;
     enum { T_NEW, T_ASKING, T_WAITING, T_READY, T_FAILED } state;
     bool creating;
+    uint64_t hash;     /* of the name: tells apart one key in two streams */
     struct wf_err err; /* of T_FAILED */
     char name[];       /* or ARN */
 };
@@ -297,21 +298,22 @@ static void fail(struct wf_sink *s, const struct wf_aws_call *call, const char *
 
 /* ---- results ---- */
 
-/* Sequence numbers of a key grow: by length, then as text. */
+/* Sequence numbers of a key in a stream grow: by length, then as text. */
 static void check_order(struct wf_sink *s, const struct record *r, const char *sequence)
 {
-    size_t slot = r->key_hash >> 16 & (LAST_SEEN - 1), n = strlen(sequence), before;
+    uint64_t hash = r->key_hash * UINT64_C(0x100000001b3) ^ r->target->hash; /* may be alike */
+    size_t slot = hash >> 16 & (LAST_SEEN - 1), n = strlen(sequence), before;
 
     if (n >= SEQUENCE_MAX)
         return;
     before = strlen(s->last[slot].sequence);
-    if (s->last[slot].hash == r->key_hash &&
+    if (s->last[slot].hash == hash &&
         (n < before || (n == before && strcmp(sequence, s->last[slot].sequence) <= 0))) {
         s->inversions++;
         wf_log(WF_LOG_ERROR, "order", NULL,
                "%s gave a later event of a key a smaller sequence number", s->kind->service);
     }
-    s->last[slot].hash = r->key_hash;
+    s->last[slot].hash = hash;
     memcpy(s->last[slot].sequence, sequence, n + 1);
 }
 
@@ -525,6 +527,7 @@ static struct target *target_for(struct wf_sink *s, const char *name)
     if (!t)
         return NULL;
     memcpy(t->name, name, strlen(name) + 1);
+    t->hash = hash_of((const unsigned char *)name, strlen(name));
     t->next = s->targets;
     s->targets = t;
     return t;

@@ -1,6 +1,8 @@
 /* Order per key and completeness against a scripted Kinesis. */
 #include "sink_kit.h"
 
+#include <fcntl.h>
+
 #include "aws/put.h"
 #include "http_stub.h"
 
@@ -229,6 +231,77 @@ Test(sink_kinesis, refuses_half_a_key)
     cr_expect_eq(err.exit_code, WF_EXIT_CONFIG);
     kit_option(ops, "secret_key", "SK");
     cr_expect_eq(ops->validate(sink_conf, &err), WF_OK);
+}
+
+static int saved_stderr, captured;
+
+/* Standard error goes to a file without a name until orders_logged(). */
+static void capture_log(void)
+{
+    captured = open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    cr_assert_geq(captured, 0);
+    saved_stderr = dup(STDERR_FILENO);
+    dup2(captured, STDERR_FILENO);
+}
+
+/* How many keys were seen to go back. */
+static unsigned orders_logged(void)
+{
+    static char text[32768];
+    ssize_t n = pread(captured, text, sizeof(text) - 1, 0);
+    unsigned found = 0;
+
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *at = text; (at = strstr(at, "code=order")) != NULL; at++)
+        found++;
+    dup2(saved_stderr, STDERR_FILENO);
+    close(saved_stderr);
+    close(captured);
+    return found;
+}
+
+static struct wf_stream items = {.topic = "items"};
+
+/* Sends the same key, NULL = none, to streams one after another; returns how often it went back. */
+static unsigned orders_of(const char *key, const bool *to_items, size_t n)
+{
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    while (ops->prepare(sink, &items, &err) == WF_AGAIN)
+        cr_assert_eq(kit_turn(ops), WF_OK, "%s", err.text);
+    capture_log();
+    for (size_t i = 0; i < n; i++) {
+        struct wf_event ev = {.stream = to_items[i] ? &items : &stream,
+                              .key = (const unsigned char *)key,
+                              .key_len = key ? strlen(key) : 0,
+                              .value = (const unsigned char *)"a",
+                              .value_len = 1};
+
+        cr_assert_eq(kit_send(ops, &ev), WF_OK);
+        kit_wait_confirmed(ops);
+    }
+    return orders_logged();
+}
+
+/* Sequence numbers of different streams have nothing to do with each other. */
+Test(sink_kinesis, checks_the_order_of_a_key_within_its_stream)
+{
+    static const struct stub_answer script[] = {DESCRIBED,       DESCRIBED,       ANSWER(OK("9")),
+                                                ANSWER(OK("5")), ANSWER(OK("7")), ANSWER(OK("6"))};
+    static const bool to_items[] = {false, true, true, true};
+
+    start(script, 6);
+    cr_expect_eq(orders_of("{\"id\":1}", to_items, 4), 1, "the last one");
+}
+
+/* Events without a key have their topic's name for one, which is the stream's name, too. */
+Test(sink_kinesis, checks_the_order_of_no_key_within_its_stream)
+{
+    static const struct stub_answer script[] = {DESCRIBED, DESCRIBED, ANSWER(OK("9")),
+                                                ANSWER(OK("5"))};
+    static const bool to_items[] = {false, true};
+
+    start(script, 4);
+    cr_expect_eq(orders_of(NULL, to_items, 2), 0);
 }
 
 static char findings[2048];
