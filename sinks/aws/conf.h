@@ -9,7 +9,7 @@
 
 struct wf_aws_conf {
     char *region, *endpoint, *ca;
-    bool fips, dual_stack;
+    bool allow_insecure, fips, dual_stack;
     char *profile, *access_key, *secret_key, *session_token;
     char *role_arn, *external_id, *session_name;
     int64_t role_ms;
@@ -24,6 +24,8 @@ struct wf_aws_conf {
     {.key = "endpoint", .type = WF_OPT_STR, WF_AWS_FIELD(at, endpoint), \
      .help = "Base URL in place of the region's own, for example of a VPC endpoint. Default: " \
              "`AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL`, the profile's `endpoint_url`."}, \
+    {.key = "allow_insecure", .type = WF_OPT_BOOL, .dflt = "off", \
+     WF_AWS_FIELD(at, allow_insecure), .help = "Allow an endpoint on another host without TLS."}, \
     {.key = "fips", .type = WF_OPT_BOOL, .dflt = "off", WF_AWS_FIELD(at, fips), \
      .help = "Use the FIPS endpoint."}, \
     {.key = "dual_stack", .type = WF_OPT_BOOL, .dflt = "off", WF_AWS_FIELD(at, dual_stack), \

@@ -189,7 +189,22 @@ static char *find_address(const struct wf_aws_conf *c, const struct wf_aws_files
     return url ? url : wf_aws_profile_get(files, wf_aws_profile_name(c), "endpoint_url");
 }
 
-static enum wf_rc take_address(const char *url, struct wf_aws_endpoint *out, struct wf_err *err)
+size_t wf_aws_host_len(const char *host)
+{
+    size_t n = host[0] == '[' ? strcspn(host, "]") : 0;
+
+    return n + strcspn(host + n, ":/?#@ \t\r\n");
+}
+
+bool wf_aws_is_loopback(const char *host, size_t n)
+{
+    return (n == 9 && strncasecmp(host, "localhost", n) == 0) ||
+           (n == 5 && memcmp(host, "[::1]", n) == 0) ||
+           (n > 4 && memcmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n);
+}
+
+enum wf_rc wf_aws_take_address(const struct wf_aws_conf *c, const char *url,
+                               struct wf_aws_endpoint *out, struct wf_err *err)
 {
     bool tls = strncasecmp(url, "https://", 8) == 0;
     const char *host = url + (tls ? 8 : 7), *own = tls ? ":443" : ":80";
@@ -201,6 +216,12 @@ static enum wf_rc take_address(const char *url, struct wf_aws_endpoint *out, str
     if (!n || n >= WF_AWS_HOST_MAX || (host[n] && strcmp(host + n, "/") != 0))
         return wf_err_config(err, "endpoint: an address is scheme, host and port, no path; hint: "
                                   "https://host:port");
+    if (!tls && !c->allow_insecure && !wf_aws_is_loopback(host, wf_aws_host_len(host)))
+        return wf_err_config(err,
+                             "endpoint http://%.*s is not on this host: events and session tokens "
+                             "would cross the network unprotected; hint: https://, or "
+                             "sink.allow_insecure: on",
+                             (int)n, host);
     snprintf(out->url, sizeof(out->url), "%s%.*s/", tls ? "https://" : "http://", (int)n, host);
     if (n > strlen(own) && memcmp(host + n - strlen(own), own, strlen(own)) == 0)
         n -= strlen(own);
@@ -222,7 +243,7 @@ enum wf_rc wf_aws_endpoint(const struct wf_aws_conf *c, const char *service, con
     if (rc == WF_OK)
         address = find_address(c, &files, service);
     if (rc == WF_OK && address) {
-        rc = take_address(address, out, err);
+        rc = wf_aws_take_address(c, address, out, err);
     } else if (rc == WF_OK) {
         snprintf(out->host, sizeof(out->host), "%s%s.%s.%s", service, c->fips ? "-fips" : "",
                  out->region, suffix_of(out->region, c->dual_stack));

@@ -106,8 +106,7 @@ static bool read_text(const char *path, struct wf_buf *out)
 /* The token must not travel in the clear to just anybody. */
 static bool is_trusted(const char *url)
 {
-    static const char *const hosts[] = {"localhost",      "169.254.170.2", "169.254.170.23",
-                                        "[fd00:ec2::23]", "[::1]",         NULL};
+    static const char *const hosts[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", NULL};
     const char *host = url + strlen("http://");
     size_t n;
 
@@ -115,10 +114,10 @@ static bool is_trusted(const char *url)
         return true;
     if (strncmp(url, "http://", 7) != 0)
         return false;
-    n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#@");
+    n = wf_aws_host_len(host);
     if (host[n] == '@' || strchr(host, '@'))
         return false;
-    if (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n)
+    if (wf_aws_is_loopback(host, n))
         return true;
     for (size_t i = 0; hosts[i]; i++) {
         if (n == strlen(hosts[i]) && memcmp(host, hosts[i], n) == 0)

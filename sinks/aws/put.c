@@ -13,6 +13,7 @@
 
 #include "acks.h"
 #include "aws/client.h"
+#include "aws/profile.h"
 #include "log.h"
 
 #define LOOK_AHEAD 5000 /* records of a lane that are looked at for one request */
@@ -557,6 +558,7 @@ enum wf_rc wf_aws_put_prepare(struct wf_sink *s, struct wf_stream *stream, struc
 enum wf_rc wf_aws_put_validate(const void *conf, struct wf_err *err)
 {
     const struct wf_aws_conf *c = &((const struct wf_aws_put_conf *)conf)->aws;
+    struct wf_aws_endpoint at = {0};
 
     if (!c->access_key != !c->secret_key)
         return wf_err_config(err, "sink.access_key and sink.secret_key belong together");
@@ -564,6 +566,8 @@ enum wf_rc wf_aws_put_validate(const void *conf, struct wf_err *err)
         return wf_err_config(err, "sink.session_token: needs sink.access_key");
     if (c->access_key && c->profile)
         return wf_err_config(err, "sink.profile: there is a key in sink.access_key already");
+    if (c->endpoint)
+        return wf_aws_take_address(c, c->endpoint, &at, err);
     return WF_OK;
 }
 

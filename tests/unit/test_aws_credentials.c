@@ -332,3 +332,34 @@ Test(aws_endpoint, can_be_another)
     given[0] = 'x';
     cr_expect_eq(wf_aws_endpoint(&conf, "kinesis", NULL, &at, &err), WF_FATAL);
 }
+
+Test(aws_endpoint, on_another_host_needs_tls_or_leave)
+{
+    static const struct {
+        const char *url;
+        bool safe;
+    } rows[] = {{"http://127.0.0.1:4567", true},
+                {"http://LocalHost/", true},
+                {"http://[::1]:99", true},
+                {"https://kinesis.lan", true},
+                {"http://kinesis.lan", false},
+                {"HTTP://10.0.0.1:4567", false},
+                {"http://127.evil.com", false},
+                {"http://localhost.evil.com", false},
+                {"http://[::1].evil.com", false},
+                {"http://[::2]:4567", false},
+                {"http://[::1", false}};
+    struct wf_aws_endpoint at;
+
+    setenv("AWS_REGION", "us-east-1", 1);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        setenv("AWS_ENDPOINT_URL", rows[i].url, 1);
+        conf.allow_insecure = false;
+        cr_expect_eq(wf_aws_endpoint(&conf, "kinesis", NULL, &at, &err),
+                     rows[i].safe ? WF_OK : WF_FATAL, "%s", rows[i].url);
+        if (!rows[i].safe)
+            cr_expect(strstr(err.text, "sink.allow_insecure: on"), "%s", err.text);
+        conf.allow_insecure = true;
+        cr_expect_eq(wf_aws_endpoint(&conf, "sts", NULL, &at, &err), WF_OK, "%s", rows[i].url);
+    }
+}

@@ -233,6 +233,15 @@ Test(sink_kinesis, refuses_half_a_key)
     cr_expect_eq(ops->validate(sink_conf, &err), WF_OK);
 }
 
+Test(sink_kinesis, refuses_a_plain_endpoint_on_another_host)
+{
+    kit_option(ops, "endpoint", "http://kinesis.lan:4567");
+    cr_expect_eq(ops->validate(sink_conf, &err), WF_FATAL);
+    cr_expect(strstr(err.text, "sink.allow_insecure: on"), "%s", err.text);
+    kit_option(ops, "allow_insecure", "on");
+    cr_expect_eq(ops->validate(sink_conf, &err), WF_OK);
+}
+
 static int saved_stderr, captured;
 
 /* Standard error goes to a file without a name until orders_logged(). */
