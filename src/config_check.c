@@ -65,6 +65,8 @@ enum wf_rc wf_config_derive(struct wf_config *c, struct wf_err *err)
         ok = (c->source.slot = slot_for(c->pipeline)) != NULL;
     if (ok && !c->source.publication)
         ok = (c->source.publication = strdup(c->source.slot)) != NULL;
+    if (c->sink_ops->no_tombstones) /* then a delete says so itself, whatever the profile */
+        c->format.tombstones = false;
     return ok ? WF_OK : wf_err_set(err, WF_FATAL, "memory", "out of memory");
 }
 

@@ -30,6 +30,18 @@ static void finish(struct wf_http *h, struct wf_http_req *req)
     free(t);
 }
 
+static void take_headers(CURL *easy, struct wf_http_req *req)
+{
+    for (int i = 0; i < 2; i++) {
+        struct curl_header *h;
+
+        req->got[i][0] = '\0';
+        if (req->wanted[i] &&
+            curl_easy_header(easy, req->wanted[i], 0, CURLH_HEADER, -1, &h) == CURLHE_OK)
+            snprintf(req->got[i], sizeof(req->got[i]), "%s", h->value);
+    }
+}
+
 static void take_results(struct wf_http *h)
 {
     CURLMsg *msg;
@@ -47,6 +59,7 @@ static void take_results(struct wf_http *h)
         curl_easy_getinfo(msg->easy_handle, CURLINFO_RESPONSE_CODE, &req->status);
         curl_easy_getinfo(msg->easy_handle, CURLINFO_RETRY_AFTER, &after);
         req->retry_after_s = (long)after;
+        take_headers(msg->easy_handle, req);
         if (code != CURLE_OK) {
             req->status = 0;
             if (req->answer.failed || !req->error[0])
@@ -176,10 +189,14 @@ static void set_request(CURL *easy, struct wf_http_req *req, struct curl_slist *
     }
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    if (!req->env_proxy)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    if (req->http1)
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     req->connect_ms ? req->connect_ms : (long)CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, req->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, req);

@@ -26,6 +26,10 @@ struct wf_http_req {
     const char *user, *password; /* basic authentication, NULL = none */
     const struct wf_http_tls *tls;
     long timeout_ms;
+    long connect_ms;       /* 0 = 5 s */
+    bool env_proxy;        /* as https_proxy, http_proxy and no_proxy say */
+    bool http1;            /* HTTP/1.1 even where more is offered: one request, one connection */
+    const char *wanted[2]; /* header names; their values are in `got` when done() is called */
     void (*done)(struct wf_http_req *req); /* on the loop thread */
     void *arg;
     /* out, valid in done() */
@@ -33,10 +37,12 @@ struct wf_http_req {
     long retry_after_s;   /* of the Retry-After header, 0 = absent */
     struct wf_buf answer; /* the body, at most 4 MiB; freed after done() */
     char error[256];
+    char got[2][160]; /* of `wanted`, "" = absent */
     void *priv;
 };
 
-/* http and https only, no redirects, no decompression, no proxy from the environment. */
+/* http and https only, no redirects, no decompression, and no proxy
+ * from the environment unless the request asks for it. */
 struct wf_http *wf_http_new(struct wf_loop *loop, struct wf_err *err);
 void wf_http_free(struct wf_http *h);
 /* Copies nothing: url, headers, body stay the owner's until done(). */

@@ -95,6 +95,7 @@ struct wf_sink_ops {
     size_t conf_size;                   /* of the struct the rows fill */
     enum wf_framing framing;            /* what `format.encoding: avro` means for it */
     bool json_only;                     /* takes JSON whatever `format.encoding` says */
+    bool no_tombstones;                 /* as with `format.tombstones: off` */
     const struct wf_keeper_ops *keeper; /* may be NULL */
 
     /* optional. Whether @conf makes sense, before anything is connected. */

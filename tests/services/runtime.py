@@ -39,9 +39,9 @@ def cache_dir() -> Path:
     return Path(os.environ.get("WALFERRY_CACHE") or default)
 
 
-def installed(name: str, asked_by: str) -> Path:
-    """The directory ./dev filled for one list of wants, a file in tests/services."""
-    key = hashlib.sha256((HERE / asked_by).read_bytes()).hexdigest()[:12]
+def installed(name: str, asked_by: str, more: bytes = b"") -> Path:
+    """The directory ./dev filled for one list of wants, a file in tests/services, and `more`."""
+    key = hashlib.sha256((HERE / asked_by).read_bytes() + more).hexdigest()[:12]
     path = cache_dir() / name / key
     if not (path / ".done").exists():
         raise ServiceError(f"{path} is not there; run: ./dev deps")

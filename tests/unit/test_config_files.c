@@ -292,13 +292,14 @@ Test(config_docs, the_json_schema_is_what_the_tables_say)
 
 Test(config_docs, the_examples_load)
 {
-    static const char *const names[] = {"conf/walferry.yaml", "conf/examples/file.yaml",
-                                        "conf/examples/stdout.yaml", "conf/examples/kafka.yaml"};
+    static const char *const names[] = {
+        "conf/walferry.yaml",       "conf/examples/file.yaml",    "conf/examples/stdout.yaml",
+        "conf/examples/kafka.yaml", "conf/examples/kinesis.yaml", "conf/examples/firehose.yaml"};
 
     setenv("MASK_SALT", "x", 1);
     setenv("KAFKA_PASSWORD", "x", 1);
     setenv("REGISTRY_PASSWORD", "x", 1);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char *text = read_source(names[i]);
 
         expect_good(text);
@@ -385,6 +386,8 @@ Test(config_docs, the_annotated_file_holds_every_option_with_a_value_that_loads)
     setenv("MASK_SALT", "x", 1);
     setenv("KAFKA_PASSWORD", "x", 1);
     setenv("KAFKA_KEY_PASSWORD", "x", 1);
+    setenv("AWS_SECRET", "x", 1);
+    setenv("AWS_TOKEN", "x", 1);
     setenv("REGISTRY_PASSWORD", "x", 1);
     for (size_t i = 0; wf_sinks[i]; i++) {
         struct wf_buf text;
