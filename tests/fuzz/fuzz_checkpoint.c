@@ -52,7 +52,7 @@ static void use(void)
         if (cp.state < WF_CHECKPOINT_INTENT || cp.state > WF_CHECKPOINT_COPY ||
             !memchr(cp.slot, '\0', sizeof(cp.slot)))
             abort();
-        cp.lsn++;
+        cp.lsn += cp.lsn < UINT64_MAX;
         if (cp.generation < UINT64_MAX && /* no daemon saves that often */
             (wf_checkpoint_save(s, &cp, &err) != WF_OK ||
              wf_checkpoint_load(s, &again, &err) != WF_OK || again.lsn != cp.lsn))
