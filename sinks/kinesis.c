@@ -80,6 +80,11 @@ static const struct wf_opt opts[] = {
      .field = FIELD(lanes),
      .help = "Requests under way at once. A key always takes the same one, and waits there for its "
              "earlier events."},
+    {.key = "aggregation", .type = WF_OPT_BOOL, .dflt = "off", .field = FIELD(aggregate),
+     .help = "Pack events into aggregates as the Kinesis Producer Library does. Cheaper, and faster "
+             "for keys that change all the time, but readers have to unpack them: the KCL does, "
+             "plain GetRecords does not. `lanes`, a power of two, should be four times the shards; "
+             "a change of it moves keys to other shards."},
     {.key = "linger", .type = WF_OPT_TIME, .dflt = "10ms", .min = "0ms", .max = "10s",
      .field = FIELD(linger_ms), .help = "Longest wait for a fuller request."},
     {.key = "queue", .type = WF_OPT_SIZE, .dflt = "4MiB", .min = "64KiB", .max = "1GiB",

@@ -1,6 +1,7 @@
 /* Order per key: a key belongs to one lane, a lane has one request in flight, a request holds at
  * most one record of a key. What failed stays at its place in the lane, so nothing of its key
- * passes it. A request whose fate is unknown is sent again as it was: repeats, never an inversion.
+ * passes it. Aggregated, a request is one record of the lane, which stands or falls as a whole.
+ * A request whose fate is unknown is sent again as it was: repeats, never an inversion.
  */
 #include "aws/put.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "acks.h"
+#include "aws/aggregate.h"
 #include "aws/client.h"
 #include "aws/profile.h"
 #include "log.h"
@@ -72,6 +74,7 @@ struct wf_sink {
         struct wf_timer timer;
     } control;
     struct lane *lanes;
+    struct wf_aggregate aggregate;
     size_t buffered;     /* bytes in the lanes */
     struct wf_acks acks; /* events that need no record */
     enum wf_rc failure;
@@ -224,6 +227,8 @@ static void put_record(struct wf_sink *s, struct lane *l, const struct record *r
         wf_buf_str(&l->body, ",\"PartitionKey\":");
         wf_buf_json_string(&l->body, key, r->key_len);
     }
+    if (s->conf->aggregate) /* to where the aggregates go */
+        wf_buf_printf(&l->body, ",\"ExplicitHashKey\":\"%s\"", s->aggregate.hash_key);
     wf_buf_byte(&l->body, '}');
 }
 
@@ -273,6 +278,50 @@ static void fill_request(struct wf_sink *s, struct lane *l)
     wf_buf_str(&l->body, "]}");
 }
 
+/* The oldest records of the lane, as many as fit, in one of Kinesis; a single one stays plain. */
+static void fill_aggregate(struct wf_sink *s, struct lane *l)
+{
+    int64_t most =
+        s->conf->request_bytes < s->conf->max_record ? s->conf->request_bytes : s->conf->max_record;
+    const struct record *first = NULL;
+    const struct wf_buf *packed;
+    uint32_t end = l->n - l->head > LOOK_AHEAD ? l->head + LOOK_AHEAD : l->n;
+    char hash_key[WF_HASH_KEY_MAX];
+
+    l->nsent = 0;
+    wf_buf_reset(&l->body);
+    wf_aggregate_lane((unsigned)(l - s->lanes), (unsigned)s->conf->lanes, hash_key);
+    wf_aggregate_begin(&s->aggregate, hash_key);
+    for (uint32_t i = l->head; i < end && l->nsent < l->limit; i++) {
+        const struct record *r = &l->records[i];
+        const unsigned char *key = l->bytes.data + r->at;
+
+        if (r->done || (first && r->target != first->target))
+            continue;
+        if (first && wf_aggregate_size_with(&s->aggregate, r->key_len, r->data_len) > (size_t)most)
+            break;
+        first = first ? first : r;
+        wf_aggregate_add(&s->aggregate, r->key_hash, key, r->key_len, key + r->key_len,
+                         r->data_len);
+        l->sent[l->nsent++] = i;
+    }
+    put_name(s, &l->body, first->target);
+    wf_buf_str(&l->body, ",\"Records\":[");
+    packed = wf_aggregate_end(&s->aggregate);
+    if (!packed) {
+        l->body.failed = true;
+    } else if (l->nsent > 1) {
+        wf_buf_str(&l->body, "{\"Data\":\"");
+        put_base64(&l->body, packed->data, packed->len);
+        wf_buf_printf(&l->body, "\",\"PartitionKey\":\"a\",\"ExplicitHashKey\":\"%s\"}", hash_key);
+    } else {
+        l->nsent = 0; /* its comma */
+        put_record(s, l, first);
+        l->nsent = 1;
+    }
+    wf_buf_str(&l->body, "]}");
+}
+
 static void wake(struct wf_sink *s, struct lane *l, uint64_t after_us)
 {
     l->due_us = wf_mono_us() + after_us;
@@ -299,10 +348,12 @@ static void fail(struct wf_sink *s, const struct wf_aws_call *call, const char *
 
 /* ---- results ---- */
 
-/* Sequence numbers of a key in a stream grow: by length, then as text. */
-static void check_order(struct wf_sink *s, const struct record *r, const char *sequence)
+/* Sequence numbers of a key in a stream grow: by length, then as text. Aggregated, those of a lane.
+ */
+static void check_order(struct wf_sink *s, uint64_t key, const struct target *t,
+                        const char *sequence)
 {
-    uint64_t hash = r->key_hash * UINT64_C(0x100000001b3) ^ r->target->hash; /* may be alike */
+    uint64_t hash = key * UINT64_C(0x100000001b3) ^ t->hash; /* both may be alike */
     size_t slot = hash >> 16 & (LAST_SEEN - 1), n = strlen(sequence), before;
 
     if (n >= SEQUENCE_MAX)
@@ -327,27 +378,38 @@ static void confirm(struct wf_sink *s, struct lane *l, struct record *r)
     wf_delivery_acked(s->env->delivery, r->tag, 1);
 }
 
+/* One record was refused for good: Kinesis says so of an aggregate, it may be one event of it. */
+static void on_refused(struct wf_sink *s, struct lane *l)
+{
+    if (s->conf->aggregate && l->nsent > 1)
+        l->limit = l->nsent / 2;
+    else
+        fail(s, &l->call, "record_refused", "sink.max_record, or the stream's own limit");
+}
+
 /* Return: how many records were not taken; -1: the answer does not fit the request. */
 static int take_results(struct wf_sink *s, struct lane *l)
 {
     json_t *j = json_loadb(l->call.answer ? l->call.answer : "", l->call.answer_len, 0, NULL);
     const json_t *results = json_object_get(j, s->kind->results);
+    unsigned expected = s->conf->aggregate ? 1 : l->nsent;
     int failed = 0;
 
-    if (json_array_size(results) != l->nsent) {
+    if (json_array_size(results) != expected) {
         json_decref(j);
         return -1;
     }
     for (unsigned i = 0; i < l->nsent; i++) {
-        const json_t *result = json_array_get(results, i);
+        const json_t *result = json_array_get(results, s->conf->aggregate ? 0 : i);
         const char *id = json_string_value(json_object_get(result, s->kind->id));
         const char *code = json_string_value(json_object_get(result, "ErrorCode"));
         const char *why = json_string_value(json_object_get(result, "ErrorMessage"));
         struct record *r = &l->records[l->sent[i]];
 
         if (id && *id) {
-            if (s->kind->keyed)
-                check_order(s, r, id);
+            if (s->kind->keyed && (i == 0 || !s->conf->aggregate))
+                check_order(s, s->conf->aggregate ? (uint64_t)(l - s->lanes) + 1 : r->key_hash,
+                            r->target, id);
             confirm(s, l, r);
             continue;
         }
@@ -355,7 +417,7 @@ static int take_results(struct wf_sink *s, struct lane *l)
         snprintf(l->call.error, sizeof(l->call.error), "%s", wf_shown(code ? code : "?").s);
         snprintf(l->call.message, sizeof(l->call.message), "%s", wf_shown(why ? why : "").s);
         if (code && strncmp(code, "InvalidArgument", 15) == 0)
-            fail(s, &l->call, "record_refused", "sink.max_record, or the stream's own limit");
+            on_refused(s, l);
     }
     json_decref(j);
     return failed;
@@ -416,7 +478,9 @@ static enum wf_rc send_lane(struct wf_sink *s, struct lane *l, struct wf_err *er
 {
     enum wf_rc rc;
 
-    if (!l->again)
+    if (!l->again && s->conf->aggregate)
+        fill_aggregate(s, l);
+    else if (!l->again)
         fill_request(s, l);
     if (l->body.failed)
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
@@ -557,9 +621,12 @@ enum wf_rc wf_aws_put_prepare(struct wf_sink *s, struct wf_stream *stream, struc
 
 enum wf_rc wf_aws_put_validate(const void *conf, struct wf_err *err)
 {
-    const struct wf_aws_conf *c = &((const struct wf_aws_put_conf *)conf)->aws;
+    const struct wf_aws_put_conf *put = conf;
+    const struct wf_aws_conf *c = &put->aws;
     struct wf_aws_endpoint at = {0};
 
+    if (put->aggregate && (put->lanes & (put->lanes - 1)))
+        return wf_err_config(err, "sink.lanes: with sink.aggregation it is a power of two");
     if (!c->access_key != !c->secret_key)
         return wf_err_config(err, "sink.access_key and sink.secret_key belong together");
     if (c->session_token && !c->access_key)
@@ -648,6 +715,7 @@ enum wf_rc wf_aws_put_open(struct wf_sink **self, const struct wf_aws_put_conf *
     s->kind = kind;
     s->env = env;
     wf_buf_init(&s->control.body, SIZE_MAX);
+    wf_aggregate_init(&s->aggregate);
     for (int64_t i = 0; i < conf->lanes; i++) {
         s->lanes[i].sink = s;
         s->lanes[i].limit = WF_AWS_RECORDS_MAX;
@@ -689,6 +757,7 @@ void wf_aws_put_close(struct wf_sink *s)
     wf_aws_cancel(&s->control.call);
     wf_loop_timer_off(s->env->loop, &s->control.timer);
     wf_buf_deinit(&s->control.body);
+    wf_aggregate_deinit(&s->aggregate);
     wf_aws_client_free(s->client);
     while (s->targets) {
         struct target *t = s->targets;

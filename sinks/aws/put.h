@@ -9,7 +9,7 @@ struct wf_aws_put_conf {
     struct wf_aws_conf aws;
     char *stream; /* name or ARN; NULL = the topic's name */
     int64_t lanes, linger_ms, queue_bytes, request_bytes, max_record, timeout_ms, shards;
-    bool create;
+    bool create, aggregate;
 };
 
 /* What tells the services apart. */

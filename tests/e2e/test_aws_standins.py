@@ -89,6 +89,42 @@ def test_streams_are_made_one_per_topic(postgres, run_dir, any_kinesis):
     assert "code=order" not in ferry.log_text()
 
 
+def check_hash_keys(records: list[UserRecord]) -> None:
+    """Each is inside its shard, or the KCL would drop its aggregate."""
+    for record in records:
+        low, high = record.range
+        assert not record.aggregated or low <= int(record.hash or -1) <= high, record
+
+
+def test_aggregates_are_unpacked_whole_and_in_order(postgres, run_dir, any_kinesis):
+    db = database(postgres, TABLE)
+    any_kinesis.create("shop", 2)
+    ferry = ferry_into(any_kinesis, run_dir, postgres, db, aggregation=True, lanes=8).streaming()
+    write(postgres, db, 200, 5)
+    ferry.caught_up(120)
+    assert ferry.stop() == 0
+    records = any_kinesis.read("shop")
+    assert check_order(envelopes(records), 200, 5) == 0
+    check_hash_keys(records)
+    assert len({record.shard for record in records}) == 2
+    assert len({record.sequence for record in records}) < len(records) / 5
+    assert " inversions=0" in ferry.log_text()
+
+
+def test_aggregates_outlive_a_split(postgres, run_dir, kinesis_local):
+    db = database(postgres, TABLE)
+    kinesis_local.create("shop", 2)
+    ferry = ferry_into(kinesis_local, run_dir, postgres, db, aggregation=True, lanes=16).streaming()
+    write(postgres, db, 100, 3)
+    kinesis_local.split("shop")
+    write(postgres, db, 100, 3)
+    ferry.caught_up()
+    records = kinesis_local.read("shop")
+    check_order(envelopes(records), 100, 6)
+    never_back(envelopes(records))
+    check_hash_keys(records)
+
+
 def test_avro_is_read_with_the_registrys_schema(postgres, run_dir, kinesalite, registry):
     db = database(postgres, TABLE)
     kinesalite.create("shop", 2)

@@ -2,6 +2,7 @@
 #include "sink_kit.h"
 
 #include <fcntl.h>
+#include <openssl/evp.h>
 
 #include "aws/put.h"
 #include "http_stub.h"
@@ -311,6 +312,68 @@ Test(sink_kinesis, checks_the_order_of_no_key_within_its_stream)
 
     start(script, 4);
     cr_expect_eq(orders_of(NULL, to_items, 2), 0);
+}
+
+/* One record of a lane at a time, whole: what Kinesis did not take goes first again. The order of a
+ * key is that of the events in it. */
+Test(sink_kinesis, aggregates_a_lane_and_keeps_its_order)
+{
+    static const struct stub_answer script[] = {DESCRIBED, ANSWER(THROTTLED), ANSWER(OK("5")),
+                                                ANSWER(OK("6"))};
+    static const char plain[] =
+        "{\"Data\":\"ZA==\",\"PartitionKey\":\"{\\\"id\\\":1}\","
+        "\"ExplicitHashKey\":\"170141183460469231731687303715884105728\"}]}";
+    unsigned char packed[256];
+    const char *data;
+    int n;
+
+    kit_option(ops, "aggregation", "on");
+    start(script, 4);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event("{\"id\":1}", "a");
+    send_event("{\"id\":2}", "c");
+    send_event("{\"id\":1}", "b");
+    kit_wait_confirmed(ops);
+    cr_assert_eq(stub_seen(&stub), 3);
+    cr_expect_str_eq(stub.got[2].body, stub.got[1].body);
+    data = strstr(stub.got[1].body, "\"Data\":\"");
+    cr_assert(data && strstr(data, "\",\"PartitionKey\":\"a\",\"ExplicitHashKey\":\"1701411834"));
+    n = EVP_DecodeBlock(packed, (const unsigned char *)data + 8, (int)strcspn(data + 8, "\""));
+    cr_assert_gt(n, 100);
+    cr_expect(memmem(packed, (size_t)n,
+                     "\x08\0\x10\0\x1a\1a\x1a\7\x08\1\x10\0\x1a\1c\x1a\7\x08\0\x10\0\x1a\1b", 25));
+    send_event("{\"id\":1}", "d"); /* alone */
+    kit_wait_confirmed(ops);
+    cr_expect(strstr(stub.got[3].body, plain), "%s", stub.got[3].body);
+}
+
+Test(sink_kinesis, halves_an_aggregate_that_is_refused)
+{
+    static const struct stub_answer refused =
+        ANSWER("{\"ErrorCode\":\"InvalidArgumentException\",\"ErrorMessage\":\"m\"}");
+    const struct stub_answer script[] = {DESCRIBED, refused};
+    enum wf_rc rc = WF_OK;
+
+    kit_option(ops, "aggregation", "on");
+    start(script, 2);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    send_event("{\"id\":1}", "a");
+    send_event("{\"id\":2}", "c");
+    for (uint64_t end = wf_mono_us() + 5000000; rc == WF_OK && wf_mono_us() < end;)
+        rc = kit_turn(ops);
+    cr_assert_eq(rc, WF_REJECT);
+    cr_expect_str_eq(err.code, "record_refused");
+    cr_expect_eq(stub_seen(&stub), 2 + 1);
+    cr_expect(strstr(stub.got[2].body, "\"Data\":\"YQ==\""));
+    cr_expect_eq(wf_delivery_safe_lsn(env.delivery), 0);
+}
+
+Test(sink_kinesis, aggregates_on_a_power_of_two_of_lanes)
+{
+    kit_option(ops, "aggregation", "on");
+    cr_expect_eq(ops->validate(sink_conf, &err), WF_OK);
+    kit_option(ops, "lanes", "6");
+    cr_expect_eq(ops->validate(sink_conf, &err), WF_FATAL);
 }
 
 static char findings[2048];
