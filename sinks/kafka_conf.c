@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
 #include "kafka_txn.h"
 #include "log.h"
 
@@ -90,12 +91,6 @@ static enum wf_rc set_int(rd_kafka_conf_t *rc, const char *name, const char *key
     return set(rc, name, key, text, err);
 }
 
-static bool is_loopback(const char *broker, size_t len)
-{
-    return (len >= 4 && !memcmp(broker, "127.", 4)) || (len >= 5 && !memcmp(broker, "[::1]", 5)) ||
-           (len >= 9 && !memcmp(broker, "localhost", 9));
-}
-
 static enum wf_rc check_security(const struct wf_kafka_conf *c, struct wf_err *err)
 {
     bool tls = c->protocol == SSL || c->protocol == SASL_SSL;
@@ -106,7 +101,7 @@ static enum wf_rc check_security(const struct wf_kafka_conf *c, struct wf_err *e
 
         b += strspn(b, ", ");
         len = strcspn(b, ",");
-        remote |= len && !is_loopback(b, len);
+        remote |= len && !wf_is_loopback(b, wf_host_len(b));
         b += len;
     }
     if (remote && !tls && !c->allow_insecure)

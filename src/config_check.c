@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "address.h"
 #include "log.h"
 #include "names.h"
 #include "secret.h"
@@ -178,10 +179,8 @@ static bool has_userinfo(const char *url)
 static bool is_loopback(const char *url)
 {
     const char *host = strstr(url, "://") + 3;
-    size_t n = strcspn(host, ":/?#");
 
-    return (n == 9 && strncasecmp(host, "localhost", n) == 0) || strncmp(host, "127.", 4) == 0 ||
-           strncmp(host, "[::1]", 5) == 0;
+    return wf_is_loopback(host, wf_host_len(host));
 }
 
 static void check_url(struct wf_config_reader *r, const struct wf_place *p, const char *url)

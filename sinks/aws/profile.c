@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "aws/ini.h"
 
 #define FILE_MAX (1 << 20)
@@ -189,20 +190,6 @@ static char *find_address(const struct wf_aws_conf *c, const struct wf_aws_files
     return url ? url : wf_aws_profile_get(files, wf_aws_profile_name(c), "endpoint_url");
 }
 
-size_t wf_aws_host_len(const char *host)
-{
-    size_t n = host[0] == '[' ? strcspn(host, "]") : 0;
-
-    return n + strcspn(host + n, ":/?#@ \t\r\n");
-}
-
-bool wf_aws_is_loopback(const char *host, size_t n)
-{
-    return (n == 9 && strncasecmp(host, "localhost", n) == 0) ||
-           (n == 5 && memcmp(host, "[::1]", n) == 0) ||
-           (n > 4 && memcmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n);
-}
-
 enum wf_rc wf_aws_take_address(const struct wf_aws_conf *c, const char *url,
                                struct wf_aws_endpoint *out, struct wf_err *err)
 {
@@ -216,7 +203,7 @@ enum wf_rc wf_aws_take_address(const struct wf_aws_conf *c, const char *url,
     if (!n || n >= WF_AWS_HOST_MAX || (host[n] && strcmp(host + n, "/") != 0))
         return wf_err_config(err, "endpoint: an address is scheme, host and port, no path; hint: "
                                   "https://host:port");
-    if (!tls && !c->allow_insecure && !wf_aws_is_loopback(host, wf_aws_host_len(host)))
+    if (!tls && !c->allow_insecure && !wf_is_loopback(host, wf_host_len(host)))
         return wf_err_config(err,
                              "endpoint http://%.*s is not on this host: events and session tokens "
                              "would cross the network unprotected; hint: https://, or "

@@ -34,10 +34,6 @@ struct wf_aws_endpoint {
     bool custom;                /* not AWS's own */
 };
 
-/* Length of the host at the beginning of "host:port/...". */
-size_t wf_aws_host_len(const char *host);
-/* Whether the first @n bytes of @host, a host without its port, are this machine. */
-bool wf_aws_is_loopback(const char *host, size_t n);
 /* As wf_aws_endpoint() refuses addresses: without TLS only on this host, unless allowed. */
 enum wf_rc wf_aws_take_address(const struct wf_aws_conf *c, const char *url,
                                struct wf_aws_endpoint *out, struct wf_err *err);

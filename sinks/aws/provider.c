@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "aws/sigv4.h"
 #include "http.h"
 
@@ -114,10 +115,10 @@ static bool is_trusted(const char *url)
         return true;
     if (strncmp(url, "http://", 7) != 0)
         return false;
-    n = wf_aws_host_len(host);
+    n = wf_host_len(host);
     if (host[n] == '@' || strchr(host, '@'))
         return false;
-    if (wf_aws_is_loopback(host, n))
+    if (wf_is_loopback(host, n))
         return true;
     for (size_t i = 0; hosts[i]; i++) {
         if (n == strlen(hosts[i]) && memcmp(host, hosts[i], n) == 0)
