@@ -453,7 +453,8 @@ static enum wf_rc open_sink(struct wf_pipeline *p, struct wf_err *err)
     return rc == WF_OK ? rc : wf_err_wrap(err, "sink %s", p->sink_ops->name);
 }
 
-/* What the sink had not confirmed comes again from the checkpoint: repeats, never a gap. */
+/* What the sink had not confirmed comes again: repeats, never a gap. Not what is confirmed and on
+ * its way into the checkpoint: a repeat of that could end in the middle, with an older row last. */
 static void close_sink(struct wf_pipeline *p)
 {
     p->sink_ops->close(p->sink);
@@ -462,7 +463,7 @@ static void close_sink(struct wf_pipeline *p)
     if (p->encoder)
         wf_encoder_unready(p->encoder);
     if (!WF_MUTANT(no_rewind))
-        wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
+        wf_delivery_reset(p->delivery, wf_delivery_safe_lsn(p->delivery));
     wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
     p->stage = EMPTY;
 }
