@@ -12,17 +12,24 @@ struct wf_http {
     CURLM *multi;
     struct wf_loop *loop;
     struct wf_timer timer;
+    struct transfer *transfers; /* all that are under way */
 };
 
 struct transfer {
+    struct transfer *next;
+    struct wf_http_req *req;
+    bool stuck; /* libcurl lost hold of it */
     CURL *easy;
     struct curl_slist *headers;
 };
 
 static void finish(struct wf_http *h, struct wf_http_req *req)
 {
-    struct transfer *t = req->priv;
+    struct transfer *t = req->priv, **at = &h->transfers;
 
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
     req->priv = NULL;
     curl_multi_remove_handle(h->multi, t->easy);
     curl_slist_free_all(t->headers);
@@ -42,6 +49,40 @@ static void take_headers(CURL *easy, struct wf_http_req *req)
     }
 }
 
+static void end(struct wf_http *h, struct wf_http_req *req)
+{
+    struct wf_buf answer;
+
+    finish(h, req);
+    answer = req->answer;
+    req->done(req); /* may free the request or start it again */
+    wf_buf_deinit(&answer);
+}
+
+static struct wf_http_req *next_stuck(const struct wf_http *h)
+{
+    struct transfer *t = h->transfers;
+
+    while (t && !t->stuck)
+        t = t->next;
+    return t ? t->req : NULL;
+}
+
+/* libcurl failed as a whole (memory is out) and may have forgotten whom it was to wake, and when:
+ * nothing under way would ever end. */
+static void end_all(struct wf_http *h, CURLMcode code)
+{
+    struct wf_http_req *req;
+
+    for (struct transfer *t = h->transfers; t; t = t->next)
+        t->stuck = true;
+    while ((req = next_stuck(h)) != NULL) {
+        req->status = 0;
+        snprintf(req->error, sizeof(req->error), "libcurl: %s", curl_multi_strerror(code));
+        end(h, req);
+    }
+}
+
 static void take_results(struct wf_http *h)
 {
     CURLMsg *msg;
@@ -51,7 +92,6 @@ static void take_results(struct wf_http *h)
         struct wf_http_req *req = NULL;
         CURLcode code = msg->data.result;
         curl_off_t after = 0;
-        struct wf_buf answer;
 
         if (msg->msg != CURLMSG_DONE)
             continue;
@@ -67,11 +107,18 @@ static void take_results(struct wf_http *h)
                          req->answer.failed ? "the answer is larger than 4 MiB"
                                             : curl_easy_strerror(code));
         }
-        finish(h, req);
-        answer = req->answer;
-        req->done(req); /* may free the request or start it again */
-        wf_buf_deinit(&answer);
+        end(h, req);
     }
+}
+
+static void act(struct wf_http *h, curl_socket_t fd, int mask)
+{
+    int running;
+    CURLMcode code = curl_multi_socket_action(h->multi, fd, mask, &running);
+
+    take_results(h);
+    if (code != CURLM_OK)
+        end_all(h, code);
 }
 
 static void on_fd(void *arg, int fd, uint32_t events)
@@ -80,10 +127,8 @@ static void on_fd(void *arg, int fd, uint32_t events)
     int mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
                (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-    int running;
 
-    curl_multi_socket_action(h->multi, fd, mask, &running);
-    take_results(h);
+    act(h, fd, mask);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
@@ -102,11 +147,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 
 static void on_timer(void *arg)
 {
-    struct wf_http *h = arg;
-    int running;
-
-    curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    take_results(h);
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int set_timer(CURLM *multi, long ms, void *arg)
@@ -157,51 +198,58 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     return req->answer.failed ? 0 : size * n;
 }
 
-static void set_tls(CURL *easy, const struct wf_http_tls *tls)
+/* Without one of them it would be another request: other CAs, no password, a proxy. */
+#define SET(option, value) ok &= curl_easy_setopt(easy, CURLOPT_##option, value) == CURLE_OK
+
+static bool set_tls(CURL *easy, const struct wf_http_tls *tls)
 {
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+    bool ok = true;
+
+    SET(SSL_VERIFYPEER, 1L);
+    SET(SSL_VERIFYHOST, 2L);
+    SET(SSLVERSION, CURL_SSLVERSION_TLSv1_2);
     if (!tls)
-        return;
+        return ok;
     if (tls->ca)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+        SET(CAINFO, tls->ca);
     if (tls->cert)
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert);
+        SET(SSLCERT, tls->cert);
     if (tls->key)
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+        SET(SSLKEY, tls->key);
+    return ok;
 }
 
-static void set_request(CURL *easy, struct wf_http_req *req, struct curl_slist *headers)
+static bool set_request(CURL *easy, struct wf_http_req *req, struct curl_slist *headers)
 {
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, req);
-    curl_easy_setopt(easy, CURLOPT_URL, req->url);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    bool ok = true;
+
+    SET(PRIVATE, req);
+    SET(URL, req->url);
+    SET(CUSTOMREQUEST, req->method);
+    SET(HTTPHEADER, headers);
     if (req->body) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
+        SET(POSTFIELDS, req->body);
+        SET(POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
     }
     if (req->user) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, req->user);
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, req->password ? req->password : "");
+        SET(HTTPAUTH, CURLAUTH_BASIC);
+        SET(USERNAME, req->user);
+        SET(PASSWORD, req->password ? req->password : "");
     }
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    SET(PROTOCOLS_STR, "http,https");
+    SET(FOLLOWLOCATION, 0L);
     if (!req->env_proxy)
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        SET(PROXY, "");
     if (req->http1)
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                     req->connect_ms ? req->connect_ms : (long)CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, req->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, req);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, req->error);
-    set_tls(easy, req->tls);
+        SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(NETRC, (long)CURL_NETRC_IGNORED);
+    SET(NOSIGNAL, 1L);
+    SET(CONNECTTIMEOUT_MS, req->connect_ms ? req->connect_ms : (long)CONNECT_MS);
+    SET(TIMEOUT_MS, req->timeout_ms);
+    SET(WRITEFUNCTION, on_body);
+    SET(WRITEDATA, req);
+    SET(ERRORBUFFER, req->error);
+    return set_tls(easy, req->tls) && ok;
 }
 
 static struct curl_slist *header_list(const char *const *headers)
@@ -230,13 +278,20 @@ enum wf_rc wf_http_start(struct wf_http *h, struct wf_http_req *req, struct wf_e
         free(t);
         return wf_err_set(err, WF_FATAL, "memory", "out of memory");
     }
+    t->req = req;
+    t->next = h->transfers;
+    h->transfers = t;
     t->headers = header_list(req->headers);
     req->status = 0;
     req->retry_after_s = 0;
     req->error[0] = '\0';
+    memset(req->got, 0, sizeof(req->got));
     req->priv = t;
     wf_buf_init(&req->answer, ANSWER_MAX);
-    set_request(t->easy, req, t->headers);
+    if ((req->headers && *req->headers && !t->headers) || !set_request(t->easy, req, t->headers)) {
+        finish(h, req);
+        return wf_err_set(err, WF_FATAL, "memory", "out of memory");
+    }
     if (curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
         finish(h, req);
         return wf_err_set(err, WF_FATAL, "memory", "libcurl refused the request");
