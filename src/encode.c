@@ -384,6 +384,8 @@ static inline enum wf_rc finish(struct wf_encoder *e, const struct wf_change *c,
 {
     const unsigned char *keys = e->key.data, *values = e->value.data;
 
+    if (__builtin_expect(e->key.failed | e->value.failed, 0)) /* a frame, say, that is missing */
+        return wf_row_too_large(c->rel ? c->rel->schema : "", c->rel ? c->rel->name : "", err);
     if (__builtin_expect(e->framing == WF_FRAME_JSON, 0)) {
         enum wf_rc rc = render_json(e, err);
 

@@ -265,7 +265,7 @@ def test_wrong_credentials_say_so_and_lose_nothing(postgres, run_dir, guarded, r
     time.sleep(0.3)
     assert ferry.checkpoint()[0] == position
     ferry.kill9()
-    ferry.config["sink"] = {"type": "kafka", **right}
+    ferry.config["sink"] = {"type": "kafka", "delivery": "at_least_once", **right}
     ferry.write()
     ferry.streaming()
     ferry.caught_up()
