@@ -3,18 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "digest.h"
 
 #define VERSION 1
 #define FILE_NAME "topics"
 #define FILE_MAX (32u << 20)
 #define RECORD_MAX 4096
 #define MAGIC "walferry topics 1\n"
-#define SUM_LEN 64 /* SHA-256 in hexadecimal */
+#define SUM_LEN WF_SHA256_HEX
 #define CURE "`walferry checkpoint topics FILE`"
 
 struct wf_kafka_pins *wf_kafka_pins_new(const char *dir)
@@ -200,17 +201,6 @@ enum wf_rc wf_kafka_pins_sound(const struct wf_kafka_pins *p, struct wf_err *err
 
 /* ---- the file: lines, the last one is the checksum of those before ---- */
 
-static bool sum_of(const void *data, size_t len, char out[SUM_LEN + 1])
-{
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-
-    if (EVP_Digest(data, len, md, &n, EVP_sha256(), NULL) != 1 || n != SUM_LEN / 2)
-        return false;
-    *wf_put_hex((unsigned char *)out, md, n, WF_HEX_LOWER) = '\0';
-    return true;
-}
-
 void wf_kafka_pins_text(const struct wf_kafka_pins *p, struct wf_buf *out)
 {
     char sum[SUM_LEN + 1];
@@ -223,7 +213,7 @@ void wf_kafka_pins_text(const struct wf_kafka_pins *p, struct wf_buf *out)
         wf_kafka_pin_record(out, pin);
         wf_buf_byte(out, '\n');
     }
-    if (!out->failed && sum_of(out->data, out->len, sum))
+    if (!out->failed && wf_sha256_hex(out->data, out->len, sum))
         wf_buf_printf(out, "sum %s\n", sum);
     else
         out->failed = true;
@@ -251,7 +241,7 @@ enum wf_rc wf_kafka_pins_take(struct wf_kafka_pins *p, const void *text, size_t 
     const char *s = text;
     char sum[SUM_LEN + 1];
 
-    if (len < head + tail || memcmp(s, MAGIC, head) != 0 || !sum_of(s, len - tail, sum) ||
+    if (len < head + tail || memcmp(s, MAGIC, head) != 0 || !wf_sha256_hex(s, len - tail, sum) ||
         memcmp(s + len - tail, "sum ", 4) != 0 || memcmp(s + len - tail + 4, sum, SUM_LEN) != 0 ||
         s[len - 1] != '\n' || !take_lines(p, s + head, s + len - tail)) {
         wf_kafka_pins_clear(p);

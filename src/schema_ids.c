@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "buf.h"
+#include "digest.h"
 #include "grow.h"
 #include "log.h"
 
@@ -17,7 +17,7 @@
 #define FILE_MAX (32u << 20)
 #define IDS_MAX 16384
 #define TEXTS_MAX (8u << 20)
-#define SUM_LEN 64 /* SHA-256 in hexadecimal */
+#define SUM_LEN WF_SHA256_HEX
 
 struct entry {
     struct wf_schema_id id; /* first: what is given out */
@@ -50,17 +50,6 @@ struct wf_schema_ids {
 static enum wf_rc no_memory(struct wf_err *err)
 {
     return wf_err_set(err, WF_FATAL, "memory", "out of memory");
-}
-
-static bool sum_of(const void *data, size_t len, char out[SUM_LEN + 1])
-{
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-
-    if (EVP_Digest(data, len, md, &n, EVP_sha256(), NULL) != 1 || n != SUM_LEN / 2)
-        return false;
-    *wf_put_hex((unsigned char *)out, md, n, WF_HEX_LOWER) = '\0';
-    return true;
 }
 
 /* ---- what is remembered ---- */
@@ -163,7 +152,7 @@ const struct wf_schema_id *wf_schema_ids_find(const struct wf_schema_ids *s, con
                                               const char *text)
 {
     char sum[SUM_LEN + 1];
-    const struct entry *e = sum_of(text, strlen(text), sum) ? find(s, subject, sum) : NULL;
+    const struct entry *e = wf_sha256_hex(text, strlen(text), sum) ? find(s, subject, sum) : NULL;
 
     return e ? &e->id : NULL;
 }
@@ -198,7 +187,7 @@ static void put_content(const struct wf_schema_ids *s, struct wf_buf *out)
         wf_buf_str(out, s->texts[i].text);
         wf_buf_byte(out, '\n');
     }
-    if (!out->failed && sum_of(out->data, out->len, sum))
+    if (!out->failed && wf_sha256_hex(out->data, out->len, sum))
         wf_buf_printf(out, "sum %s\n", sum);
     else
         out->failed = true;
@@ -280,7 +269,7 @@ static bool is_whole(struct wf_buf *content)
     if (content->failed || content->len < tail || memchr(content->data, '\0', content->len))
         return false;
     last = (char *)content->data + content->len - tail;
-    if (!sum_of(content->data, content->len - tail, sum) || strncmp(last, "sum ", 4) != 0 ||
+    if (!wf_sha256_hex(content->data, content->len - tail, sum) || strncmp(last, "sum ", 4) != 0 ||
         strncmp(last + 4, sum, SUM_LEN) != 0 || last[tail - 1] != '\n')
         return false;
     *last = '\0';
@@ -416,7 +405,7 @@ enum wf_rc wf_schema_ids_put(struct wf_schema_ids *s, const char *subject, const
 
     if (strchr(subject, '\n') || strchr(text, '\n')) /* no text of ours; it is asked again */
         return WF_OK;
-    if (!sum_of(text, strlen(text), sum))
+    if (!wf_sha256_hex(text, strlen(text), sum))
         return no_memory(err);
     e = find(s, subject, sum);
     if (e)
