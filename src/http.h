@@ -2,6 +2,7 @@
 #ifndef WF_HTTP_H
 #define WF_HTTP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -48,5 +49,26 @@ void wf_http_free(struct wf_http *h);
 /* Copies nothing: url, headers, body stay the owner's until done(). */
 enum wf_rc wf_http_start(struct wf_http *h, struct wf_http_req *req, struct wf_err *err);
 void wf_http_cancel(struct wf_http *h, struct wf_http_req *req);
+
+/* ---- one request, for who can wait ---- */
+
+struct wf_http_reply {
+    bool done;
+    long status; /* 0 = no answer, see error */
+    char error[256];
+    struct wf_buf body;
+};
+
+/**
+ * wf_http_ask() - one request on a loop of its own
+ * @req:  its done and arg are not the caller's
+ * @max:  bytes of the body that are taken; more fails @out->body
+ * @stop: give up when it turns true; may be NULL
+ *
+ * Blocks. @out->body is the caller's to deinit whatever happens. Return: WF_OK even when nobody
+ * answered: see @out->status.
+ */
+enum wf_rc wf_http_ask(struct wf_http_req *req, size_t max, const atomic_bool *stop,
+                       struct wf_http_reply *out, struct wf_err *err);
 
 #endif

@@ -11,32 +11,12 @@
 #define TIMEOUT_MS 10000
 #define ANSWER_MAX (4 << 20)
 
-/* One request on a loop of its own. */
-struct call {
-    bool done;
-    long status; /* 0 = no answer */
-    char error[256];
-    struct wf_buf body;
-};
-
-static void on_answer(struct wf_http_req *req)
-{
-    struct call *c = req->arg;
-
-    c->done = true;
-    c->status = req->status;
-    memcpy(c->error, req->error, sizeof(c->error));
-    wf_buf_put(&c->body, req->answer.data, req->answer.len);
-}
-
 /* @body: NULL = GET, else POST. c->body is the caller's to deinit whatever happens. */
 static enum wf_rc ask(const struct wf_format_conf *conf, const char *path, const char *body,
-                      struct call *c, struct wf_err *err)
+                      struct wf_http_reply *c, struct wf_err *err)
 {
     const struct wf_http_tls tls = {conf->registry_ca, conf->registry_cert, conf->registry_key};
     const char *base = conf->registry.items[0];
-    struct wf_loop *loop = wf_loop_new(err);
-    struct wf_http *http = loop ? wf_http_new(loop, err) : NULL;
     char url[WF_REGISTRY_URL_MAX];
     struct wf_http_req req = {.method = body ? "POST" : "GET",
                               .url = url,
@@ -46,28 +26,17 @@ static enum wf_rc ask(const struct wf_format_conf *conf, const char *path, const
                               .user = conf->registry_user,
                               .password = conf->registry_password,
                               .tls = &tls,
-                              .timeout_ms = TIMEOUT_MS,
-                              .done = on_answer,
-                              .arg = c};
-    enum wf_rc rc = http ? WF_OK : WF_FATAL;
+                              .timeout_ms = TIMEOUT_MS};
 
-    *c = (struct call){0};
-    wf_buf_init(&c->body, ANSWER_MAX);
     wf_registry_url(url, sizeof(url), base, path);
-    if (rc == WF_OK)
-        rc = wf_http_start(http, &req, err);
-    while (rc == WF_OK && !c->done)
-        rc = wf_loop_turn(loop, 1000000, err);
-    wf_http_free(http);
-    wf_loop_free(loop);
-    return rc;
+    return wf_http_ask(&req, ANSWER_MAX, NULL, c, err);
 }
 
 /* As ask(), and the answer as JSON (NULL when it is none). */
 static enum wf_rc ask_json(const struct wf_format_conf *conf, const char *path, const char *body,
                            json_t **json, long *status, struct wf_err *err)
 {
-    struct call c;
+    struct wf_http_reply c;
     enum wf_rc rc = ask(conf, path, body, &c, err);
 
     *json = NULL;
@@ -89,7 +58,7 @@ void wf_registry_check(const struct wf_format_conf *conf,
                                       const char *cure),
                        void *arg)
 {
-    struct call c;
+    struct wf_http_reply c;
     struct wf_err err;
     char what[600];
 

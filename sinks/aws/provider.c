@@ -25,25 +25,6 @@
 #define PROCESS_MS 60000
 #define TEXT_MAX (1 << 20)
 
-/* ---- one blocking request ---- */
-
-struct call {
-    bool done;
-    long status;
-    char error[256];
-    struct wf_buf body;
-};
-
-static void on_answer(struct wf_http_req *req)
-{
-    struct call *c = req->arg;
-
-    c->done = true;
-    c->status = req->status;
-    memcpy(c->error, req->error, sizeof(c->error));
-    wf_buf_put(&c->body, req->answer.data, req->answer.len);
-}
-
 static void wipe(struct wf_buf *b)
 {
     if (b->data)
@@ -52,30 +33,15 @@ static void wipe(struct wf_buf *b)
 }
 
 /* c->body is the caller's to wipe whatever happens. c->status 0: see c->error. */
-static void ask(const struct wf_aws_provider *p, struct wf_http_req *req, struct call *c)
+static void ask(const struct wf_aws_provider *p, struct wf_http_req *req, struct wf_http_reply *c)
 {
-    struct wf_err err = {0};
-    struct wf_loop *loop = wf_loop_new(&err);
-    struct wf_http *http = loop ? wf_http_new(loop, &err) : NULL;
-    enum wf_rc rc = http ? WF_OK : WF_FATAL;
+    struct wf_err err;
 
-    *c = (struct call){0};
-    wf_buf_init(&c->body, TEXT_MAX);
-    req->done = on_answer;
-    req->arg = c;
-    if (rc == WF_OK)
-        rc = wf_http_start(http, req, &err);
-    while (rc == WF_OK && !c->done && !(p->stop && atomic_load(p->stop)))
-        rc = wf_loop_turn(loop, SLICE_US, &err);
-    if (rc == WF_OK && !c->done)
-        wf_http_cancel(http, req);
-    if (rc != WF_OK)
+    if (wf_http_ask(req, TEXT_MAX, p->stop, c, &err) != WF_OK)
         snprintf(c->error, sizeof(c->error), "%.*s", (int)sizeof(c->error) - 1, err.text);
-    wf_http_free(http);
-    wf_loop_free(loop);
 }
 
-static enum wf_rc no_keys(const char *who, const struct call *c, struct wf_err *err)
+static enum wf_rc no_keys(const char *who, const struct wf_http_reply *c, struct wf_err *err)
 {
     if (c->status == 0)
         return wf_err_set(err, WF_RETRY, "aws_credentials", "%s: %s", who, c->error);
@@ -156,7 +122,7 @@ enum wf_rc wf_aws_from_container(const struct wf_aws_provider *p, struct wf_aws_
     const char *full = wf_aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI");
     char url[1024];
     struct wf_buf line;
-    struct call c = {0};
+    struct wf_http_reply c = {0};
     enum wf_rc rc = WF_RETRY;
 
     if (!relative && !full)
@@ -193,7 +159,7 @@ enum wf_rc wf_aws_from_container(const struct wf_aws_provider *p, struct wf_aws_
 /* ---- instance metadata, version 2 ---- */
 
 static bool imds(const struct wf_aws_provider *p, const char *method, const char *path,
-                 const char *header, struct call *c)
+                 const char *header, struct wf_http_reply *c)
 {
     const char *base = wf_aws_env("AWS_EC2_METADATA_SERVICE_ENDPOINT");
     const char *headers[] = {header, NULL};
@@ -219,7 +185,7 @@ enum wf_rc wf_aws_from_imds(const struct wf_aws_provider *p, struct wf_aws_keys 
 {
     const char *off = wf_aws_env("AWS_EC2_METADATA_DISABLED");
     char header[1024], path[512], *role;
-    struct call token, name = {0}, keys = {0};
+    struct wf_http_reply token, name = {0}, keys = {0};
     bool ok;
 
     if (off && strcasecmp(off, "true") == 0)
@@ -419,7 +385,7 @@ static enum wf_rc call_sts(const struct wf_aws_provider *p, const struct wf_aws_
                               .env_proxy = true,
                               .http1 = true};
     char region[WF_AWS_REGION_MAX];
-    struct call c = {0};
+    struct wf_http_reply c = {0};
     enum wf_rc rc;
 
     snprintf(region, sizeof(region), "%s", p->region);
