@@ -240,8 +240,8 @@ enum wf_rc wf_kafka_settings(const struct wf_kafka_conf *c, const char *pipeline
     return ok;
 }
 
-enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_conf_t *rc,
-                                      struct wf_err *err)
+static enum wf_rc set_consumer(rd_kafka_conf_t *rc, const struct wf_kafka_conf *c,
+                               struct wf_err *err)
 {
     enum wf_rc ok = set(rc, "brokers", "bootstrap.servers", c->brokers, err);
 
@@ -259,6 +259,20 @@ enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_co
         ok = set_security(rc, c, err);
     rd_kafka_conf_set_log_cb(rc, on_log);
     return ok;
+}
+
+enum wf_rc wf_kafka_consumer_new(const struct wf_kafka_conf *c, rd_kafka_t **out,
+                                 struct wf_err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    enum wf_rc rc = set_consumer(conf, c, err);
+    char text[256];
+
+    *out = rc == WF_OK ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text)) : NULL;
+    if (*out)
+        return WF_OK;
+    rd_kafka_conf_destroy(conf);
+    return rc == WF_OK ? wf_kafka_no_client(text, err) : rc;
 }
 
 /* ---- errors ---- */

@@ -39,9 +39,9 @@ void wf_kafka_limits(const void *conf, struct wf_group_limits *out);
 /* Settings of the producer; @pipeline may be NULL. @err names the option that is wrong. */
 enum wf_rc wf_kafka_settings(const struct wf_kafka_conf *c, const char *pipeline,
                              rd_kafka_conf_t *rc, struct wf_err *err);
-/* Settings of a consumer that reads a topic to its end. */
-enum wf_rc wf_kafka_consumer_settings(const struct wf_kafka_conf *c, rd_kafka_conf_t *rc,
-                                      struct wf_err *err);
+/* A consumer that reads topics to their end, or only asks; *out is the caller's to destroy. */
+enum wf_rc wf_kafka_consumer_new(const struct wf_kafka_conf *c, rd_kafka_t **out,
+                                 struct wf_err *err);
 
 /* rd_kafka_new() gave nothing but @text: a setting is wrong, or the machine had no thread to give.
  */

@@ -107,20 +107,11 @@ static enum wf_rc ask_for_all(const struct repin *r, rd_kafka_t *rk, struct wf_e
 
 static enum wf_rc look(const struct repin *r, struct wf_err *err)
 {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    enum wf_rc rc = wf_kafka_consumer_settings(r->conf, conf, err);
     rd_kafka_t *rk;
-    char text[256];
+    enum wf_rc rc = wf_kafka_consumer_new(r->conf, &rk, err);
 
-    if (rc != WF_OK) {
-        rd_kafka_conf_destroy(conf);
+    if (rc != WF_OK)
         return rc;
-    }
-    rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        return wf_kafka_no_client(text, err);
-    }
     rc = ask_for_all(r, rk, err);
     rd_kafka_destroy(rk);
     return rc;

@@ -170,20 +170,11 @@ enum wf_rc wf_kafka_read_to_end(const struct wf_kafka_conf *conf, const char *to
                                 const atomic_bool *stop, wf_record_fn fn, void *arg,
                                 struct wf_err *err)
 {
-    rd_kafka_conf_t *rkc = rd_kafka_conf_new();
-    enum wf_rc rc = wf_kafka_consumer_settings(conf, rkc, err);
     rd_kafka_t *rk;
-    char text[256];
+    enum wf_rc rc = wf_kafka_consumer_new(conf, &rk, err);
 
-    if (rc != WF_OK) {
-        rd_kafka_conf_destroy(rkc);
+    if (rc != WF_OK)
         return rc;
-    }
-    rk = rd_kafka_new(RD_KAFKA_CONSUMER, rkc, text, sizeof(text));
-    if (!rk) {
-        rd_kafka_conf_destroy(rkc);
-        return wf_kafka_no_client(text, err);
-    }
     rd_kafka_poll_set_consumer(rk);
     rc = consume(rk, topic, settled, stop, fn, arg, err);
     rd_kafka_destroy(rk);
