@@ -87,9 +87,6 @@ static const struct wf_opt opts[] = {
              "a change of it moves keys to other shards."},
     {.key = "linger", .type = WF_OPT_TIME, .dflt = "10ms", .min = "0ms", .max = "10s",
      .field = FIELD(linger_ms), .help = "Longest wait for a fuller request."},
-    {.key = "queue", .type = WF_OPT_SIZE, .dflt = "4MiB", .min = "64KiB", .max = "1GiB",
-     .field = FIELD(queue_bytes),
-     .help = "Most bytes waiting for AWS; when it is full the slot is not read."},
     {.key = "request_size", .type = WF_OPT_SIZE, .dflt = "1MiB", .min = "64KiB", .max = "10MiB",
      .field = FIELD(request_bytes),
      .help = "Most bytes of data and keys in a request; one event may be more."},
@@ -97,9 +94,7 @@ static const struct wf_opt opts[] = {
      .field = FIELD(max_record),
      .help = "Largest event. Over 1 MiB only as far as the stream's own limit was raised. What is "
              "larger: `format.on_large_event`."},
-    {.key = "timeout", .type = WF_OPT_TIME, .dflt = "30s", .min = "1s", .max = "10m",
-     .field = FIELD(timeout_ms), .help = "Longest wait for an answer; then the request is repeated."},
-    WF_AWS_OPTS(offsetof(struct wf_aws_put_conf, aws)),
+    WF_AWS_PUT_OPTS,
     {.key = NULL},
 };
 /* clang-format on */

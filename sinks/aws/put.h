@@ -12,6 +12,18 @@ struct wf_aws_put_conf {
     bool create, aggregate;
 };
 
+/* Options that mean the same to both. */
+/* clang-format off */
+#define WF_AWS_PUT_OPTS \
+    {.key = "queue", .type = WF_OPT_SIZE, .dflt = "4MiB", .min = "64KiB", .max = "1GiB", \
+     .field = offsetof(struct wf_aws_put_conf, queue_bytes), \
+     .help = "Most bytes waiting for AWS; when it is full the slot is not read."}, \
+    {.key = "timeout", .type = WF_OPT_TIME, .dflt = "30s", .min = "1s", .max = "10m", \
+     .field = offsetof(struct wf_aws_put_conf, timeout_ms), \
+     .help = "Longest wait for an answer; then the request is repeated."}, \
+    WF_AWS_OPTS(offsetof(struct wf_aws_put_conf, aws))
+/* clang-format on */
+
 /* What tells the services apart. */
 struct wf_aws_put_kind {
     const char *service;                 /* "kinesis" */

@@ -154,22 +154,24 @@ char *strndup(const char *s, size_t n)
     return FAILS() ? NULL : real(s, n);
 }
 
-int vasprintf(char **out, const char *fmt, va_list ap)
+static int print(char **out, const char *fmt, va_list ap)
 {
     REAL(vasprintf);
-    return FAILS() ? -1 : real(out, fmt, ap);
+    return real(out, fmt, ap);
+}
+
+int vasprintf(char **out, const char *fmt, va_list ap)
+{
+    return FAILS() ? -1 : print(out, fmt, ap);
 }
 
 int asprintf(char **out, const char *fmt, ...)
 {
-    REAL(vasprintf);
     va_list ap;
     int n;
 
-    if (FAILS())
-        return -1;
     va_start(ap, fmt);
-    n = real(out, fmt, ap);
+    n = FAILS() ? -1 : print(out, fmt, ap);
     va_end(ap);
     return n;
 }
@@ -177,22 +179,18 @@ int asprintf(char **out, const char *fmt, ...)
 /* What a build with _FORTIFY_SOURCE calls in their place. */
 int __vasprintf_chk(char **out, int flag, const char *fmt, va_list ap)
 {
-    REAL(vasprintf);
     (void)flag;
-    return FAILS() ? -1 : real(out, fmt, ap);
+    return FAILS() ? -1 : print(out, fmt, ap);
 }
 
 int __asprintf_chk(char **out, int flag, const char *fmt, ...)
 {
-    REAL(vasprintf);
     va_list ap;
     int n;
 
     (void)flag;
-    if (FAILS())
-        return -1;
     va_start(ap, fmt);
-    n = real(out, fmt, ap);
+    n = FAILS() ? -1 : print(out, fmt, ap);
     va_end(ap);
     return n;
 }

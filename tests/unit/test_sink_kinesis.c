@@ -111,21 +111,28 @@ Test(sink_kinesis, repeats_a_request_that_was_cut_as_it_was)
         cr_expect_str_eq(stub.got[i].body, stub.got[1].body);
 }
 
-Test(sink_kinesis, halves_what_is_refused_until_one_is_left)
+/* Two events, which the service will not have. */
+static void expect_two_refused(void)
 {
-    static const struct stub_answer refused = {
-        .status = 400, .body = "{\"__type\":\"SerializationException\",\"message\":\"no\"}"};
-    const struct stub_answer script[] = {DESCRIBED, refused};
     enum wf_rc rc = WF_OK;
 
-    start(script, 2);
-    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
     send_event("{\"id\":1}", "a");
     send_event("{\"id\":2}", "c");
     for (uint64_t end = wf_mono_us() + 5000000; rc == WF_OK && wf_mono_us() < end;)
         rc = kit_turn(ops);
     cr_assert_eq(rc, WF_REJECT);
     cr_expect_str_eq(err.code, "record_refused");
+}
+
+Test(sink_kinesis, halves_what_is_refused_until_one_is_left)
+{
+    static const struct stub_answer refused = {
+        .status = 400, .body = "{\"__type\":\"SerializationException\",\"message\":\"no\"}"};
+    const struct stub_answer script[] = {DESCRIBED, refused};
+
+    start(script, 2);
+    cr_assert_eq(prepare(), WF_OK, "%s", err.text);
+    expect_two_refused();
     cr_expect_not(strstr(stub.got[2].body, "Yw=="));
     cr_expect_eq(wf_delivery_safe_lsn(env.delivery), 0);
 }
@@ -352,17 +359,11 @@ Test(sink_kinesis, halves_an_aggregate_that_is_refused)
     static const struct stub_answer refused =
         ANSWER("{\"ErrorCode\":\"InvalidArgumentException\",\"ErrorMessage\":\"m\"}");
     const struct stub_answer script[] = {DESCRIBED, refused};
-    enum wf_rc rc = WF_OK;
 
     kit_option(ops, "aggregation", "on");
     start(script, 2);
     cr_assert_eq(prepare(), WF_OK, "%s", err.text);
-    send_event("{\"id\":1}", "a");
-    send_event("{\"id\":2}", "c");
-    for (uint64_t end = wf_mono_us() + 5000000; rc == WF_OK && wf_mono_us() < end;)
-        rc = kit_turn(ops);
-    cr_assert_eq(rc, WF_REJECT);
-    cr_expect_str_eq(err.code, "record_refused");
+    expect_two_refused();
     cr_expect_eq(stub_seen(&stub), 2 + 1);
     cr_expect(strstr(stub.got[2].body, "\"Data\":\"YQ==\""));
     cr_expect_eq(wf_delivery_safe_lsn(env.delivery), 0);
