@@ -44,11 +44,7 @@ void wf_progress_free(struct wf_progress *p)
 
 void wf_progress_start(struct wf_progress *p, const struct wf_checkpoint *cp)
 {
-    uint64_t saved = p->cp.lsn;
-
     p->cp = *cp;
-    if (saved > p->cp.lsn && !p->env.kept) /* a save that ran while the connection was made */
-        p->cp.lsn = saved;
     p->copied_lsn = p->cp.lsn; /* the sink may have nothing yet: the first commit makes a copy */
 }
 

@@ -160,7 +160,9 @@ static void connect_done(struct wf_job *job)
     s->cp = s->attempt.cp;
     s->variant = s->attempt.variant;
     s->state = WF_SOURCE_STREAMING;
-    if (s->env.keeper) /* an older server would go back to it before it is compared */
+    /* A keeper's is not compared yet, and an older server would go back to it. Past the checkpoint:
+     * another daemon has written since, so it is saved once more before it is acknowledged. */
+    if (s->env.keeper || s->acked_lsn > s->cp.lsn)
         s->acked_lsn = 0;
     s->announce = s->connected_once = true;
     s->storm.count = 0;
