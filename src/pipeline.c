@@ -23,6 +23,7 @@
 #include "source.h"
 #include "tables.h"
 #include "transform.h"
+#include "trouble.h"
 #include "worker.h"
 
 #define IN_FLIGHT_MAX 32768 /* transactions between the source and the last confirmation */
@@ -35,8 +36,6 @@
  * sleep would stop the server. Measured, see docs/performance.md. */
 #define PACE_MIN_US 200
 #define PACE_MAX_US 500
-#define RETRY_MIN_US 500000
-#define RETRY_MAX_US 30000000
 
 struct wf_pipeline {
     const struct wf_config *config;
@@ -83,18 +82,15 @@ struct wf_pipeline {
     bool paused; /* the source is not read: no room, or a failure */
     uint64_t paused_since_us;
 
-    char trouble[32];     /* code of the failure that is being retried, "" = none */
-    uint64_t trouble_lsn; /* over once the safe position is past it */
-    uint64_t retry_us, retry_at_us;
-    struct wf_timer retry_timer, stats_timer, heartbeat_timer;
+    struct wf_trouble trouble;
+    struct wf_timer stats_timer, heartbeat_timer;
     bool heartbeat_due;
     struct {
         uint64_t events, transactions, logged_events;
     } total;
 };
 
-/* ---- the whole product on one screen -----------------------------------------------------------
- */
+/* ---- the whole product on one screen ---- */
 
 static enum wf_rc commit_group(struct wf_pipeline *p, enum wf_group_wish wish, struct wf_err *err);
 static bool heartbeat_is_due(const struct wf_pipeline *p);
@@ -106,7 +102,6 @@ static enum wf_rc encode(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc take_boundary(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err);
 static enum wf_group_wish wish_of(const struct wf_pipeline *p);
-static void end_trouble(struct wf_pipeline *p);
 static void set_paused(struct wf_pipeline *p, bool paused);
 
 /* One turn: source -> decoder -> transform -> encoder -> sink. What cannot go on yet stays where
@@ -140,12 +135,11 @@ static enum wf_rc collect_confirmations(struct wf_pipeline *p, struct wf_err *er
     if (wf_source_state(p->source) != WF_SOURCE_STANDBY)
         wf_progress_turn(p->progress, p->urgent);
     p->urgent = false;
-    end_trouble(p);
+    wf_trouble_end(&p->trouble, wf_delivery_safe_lsn(p->delivery));
     return rc;
 }
 
-/* ---- its parts
- * -------------------------------------------------------------------------------------- */
+/* ---- its parts ---- */
 
 static enum wf_framing framing_of(const struct wf_format_conf *format,
                                   const struct wf_sink_ops *sink)
@@ -379,7 +373,7 @@ static enum wf_rc publish(struct wf_pipeline *p, struct wf_err *err)
 
 static enum wf_group_wish wish_of(const struct wf_pipeline *p)
 {
-    if (p->draining || p->trouble[0]) /* what stands before the trouble need not wait for its end */
+    if (p->draining || wf_trouble_is_on(&p->trouble)) /* what stands before it need not wait */
         return WF_GROUP_FINISH;
     if (p->options.until_lsn && wf_delivery_read_lsn(p->delivery) >= p->options.until_lsn)
         return WF_GROUP_HURRY;
@@ -441,8 +435,7 @@ static enum wf_rc open_group(struct wf_pipeline *p, struct wf_err *err)
     return p->group ? WF_OK : wf_err_set(err, WF_FATAL, "memory", "out of memory");
 }
 
-/* ---- failures: never skip, never give up
- * --------------------------------------------------------------- */
+/* ---- failures: never skip, never give up ---- */
 
 static enum wf_rc open_sink(struct wf_pipeline *p, struct wf_err *err)
 {
@@ -462,7 +455,9 @@ static void close_sink(struct wf_pipeline *p)
     p->settled = false;
     if (p->encoder)
         wf_encoder_unready(p->encoder);
-    if (!WF_MUTANT(no_rewind))
+    if (WF_MUTANT(rewind_saved))
+        wf_delivery_reset(p->delivery, wf_progress_saved_lsn(p->progress));
+    else if (!WF_MUTANT(no_rewind))
         wf_delivery_reset(p->delivery, wf_delivery_safe_lsn(p->delivery));
     wf_source_set_read_lsn(p->source, wf_delivery_read_lsn(p->delivery));
     p->stage = EMPTY;
@@ -470,36 +465,14 @@ static void close_sink(struct wf_pipeline *p)
 
 static void note_trouble(struct wf_pipeline *p, const struct wf_err *err)
 {
-    const char *state = err->rc == WF_REJECT ? "blocked" : "retrying";
-    char fields[96];
+    uint64_t over_lsn = wf_delivery_read_lsn(p->delivery);
 
-    if (strcmp(p->trouble, err->code) != 0)
-        p->retry_us = RETRY_MIN_US;
-    else if (p->retry_us < RETRY_MAX_US)
-        p->retry_us *= 2;
-    snprintf(p->trouble, sizeof(p->trouble), "%s", err->code);
-    p->trouble_lsn = wf_delivery_read_lsn(p->delivery);
     if (wf_delivery_open_txn(p->delivery) && p->change.txn)
-        p->trouble_lsn = p->change.txn->final_lsn;
-    p->retry_at_us = wf_mono_us() + p->retry_us;
-    wf_loop_timer_set(p->loop, &p->retry_timer, p->retry_us, NULL, NULL);
-    snprintf(fields, sizeof(fields), "state=%s retry_ms=%" PRIu64 " lsn=%s", state,
-             p->retry_us / 1000, wf_lsn_text(p->change.lsn).s);
-    wf_log(err->rc == WF_REJECT ? WF_LOG_ERROR : WF_LOG_WARN, err->code, fields,
-           "%s; nothing is skipped: the slot keeps everything from here on", err->text);
+        over_lsn = p->change.txn->final_lsn;
+    wf_trouble_note(&p->trouble, p->loop, err, p->change.lsn, over_lsn);
 }
 
-/* Over when what failed is delivered: repeats of what stood before it prove nothing. */
-static void end_trouble(struct wf_pipeline *p)
-{
-    if (!p->trouble[0] || wf_delivery_safe_lsn(p->delivery) <= p->trouble_lsn)
-        return;
-    wf_log(WF_LOG_INFO, "recovered", NULL, "over: %s", p->trouble);
-    p->trouble[0] = '\0';
-}
-
-/* ---- the loop
- * --------------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static void set_paused(struct wf_pipeline *p, bool paused)
 {
@@ -580,7 +553,7 @@ static bool falls_back(struct wf_pipeline *p, const struct wf_err *err)
 
 static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *err)
 {
-    bool retry_due = !p->trouble[0] || wf_mono_us() >= p->retry_at_us;
+    bool may_try = wf_trouble_may_try(&p->trouble);
     bool from_sink = true;
     enum wf_rc rc = WF_OK;
 
@@ -590,15 +563,15 @@ static enum wf_rc round_of(struct wf_pipeline *p, bool reading, struct wf_err *e
     if (p->group && p->sink && wf_source_state(p->source) != WF_SOURCE_STREAMING &&
         !WF_MUTANT(keep_sink))
         close_sink(p); /* with the slot goes the right to publish: the next one begins anew */
-    if (retry_due)
+    if (may_try)
         rc = follow_lock(p, err);
     if (rc == WF_OK && p->sink && (p->stage != EMPTY || !p->settled)) /* it may be waited for */
         rc = p->sink_ops->poll(p->sink, err);
-    if (rc == WF_OK && p->sink && !p->settled && retry_due)
+    if (rc == WF_OK && p->sink && !p->settled && may_try)
         rc = settle(p, err);
-    if (rc == WF_OK && p->group && p->settled && retry_due)
+    if (rc == WF_OK && p->group && p->settled && may_try)
         rc = commit_group(p, wish_of(p), err);
-    if (rc == WF_OK && reading && retry_due && (p->settled || !p->sink))
+    if (rc == WF_OK && reading && may_try && (p->settled || !p->sink))
         rc = read_some(p, &from_sink, err);
     if (rc == WF_OK) {
         from_sink = true;
@@ -636,27 +609,32 @@ static void pace(struct wf_pipeline *p)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
+static void tell_counts(const struct wf_pipeline *p, const char *code, const char *what)
+{
+    char fields[160];
+
+    snprintf(fields, sizeof(fields),
+             "events=%" PRIu64 " transactions=%" PRIu64 " in_flight=%" PRIu64 " lsn=%s",
+             p->total.events, p->total.transactions, wf_delivery_in_flight(p->delivery),
+             wf_lsn_text(wf_progress_saved_lsn(p->progress)).s);
+    wf_log(WF_LOG_INFO, code, fields, "%s", what);
+}
+
 static void log_stats(void *arg)
 {
     struct wf_pipeline *p = arg;
-    char fields[160];
 
     wf_loop_timer_set(p->loop, &p->stats_timer, STATS_US, log_stats, p);
     if (p->total.events == p->total.logged_events)
         return;
     p->total.logged_events = p->total.events;
-    snprintf(fields, sizeof(fields),
-             "events=%" PRIu64 " transactions=%" PRIu64 " in_flight=%" PRIu64 " lsn=%s",
-             p->total.events, p->total.transactions, wf_delivery_in_flight(p->delivery),
-             wf_lsn_text(wf_progress_saved_lsn(p->progress)).s);
-    wf_log(WF_LOG_INFO, "progress", fields, "running");
+    tell_counts(p, "progress", "running");
 }
 
 static enum wf_rc drain(struct wf_pipeline *p, struct wf_err *err)
 {
     uint64_t deadline = wf_mono_us() + DRAIN_US;
     enum wf_rc rc = WF_OK;
-    char fields[128];
 
     p->draining = true;
     set_paused(p, true);
@@ -669,14 +647,10 @@ static enum wf_rc drain(struct wf_pipeline *p, struct wf_err *err)
         if (rc == WF_OK)
             rc = wf_loop_turn(p->loop, 10000, err);
     }
-    snprintf(fields, sizeof(fields),
-             "events=%" PRIu64 " transactions=%" PRIu64 " in_flight=%" PRIu64 " lsn=%s",
-             p->total.events, p->total.transactions, wf_delivery_in_flight(p->delivery),
-             wf_lsn_text(wf_progress_saved_lsn(p->progress)).s);
-    wf_log(WF_LOG_INFO, "stopped", fields,
-           wf_delivery_in_flight(p->delivery) || p->trouble[0]
-               ? "stopped; what was in flight comes again"
-               : "stopped; everything taken is delivered");
+    tell_counts(p, "stopped",
+                wf_delivery_in_flight(p->delivery) || wf_trouble_is_on(&p->trouble)
+                    ? "stopped; what was in flight comes again"
+                    : "stopped; everything taken is delivered");
     return rc;
 }
 
@@ -708,9 +682,7 @@ enum wf_rc wf_pipeline_run(struct wf_pipeline *p, volatile sig_atomic_t *stop, s
     return rc == WF_OK ? drain(p, err) : rc;
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static enum wf_rc open_registry(struct wf_pipeline *p, struct wf_err *err)
 {

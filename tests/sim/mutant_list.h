@@ -14,6 +14,7 @@
     X(failure_confirmed, "a delivery that failed counts as confirmed") \
     X(failure_passed, "what follows a failure is confirmed, and it goes on") \
     X(no_rewind, "the sink is opened again, the position is not taken back") \
+    X(rewind_saved, "a reopened sink goes back to the saved position, a later save goes on") \
     X(keep_sink, "the slot is lost, the transaction goes on") \
     X(no_recycle, "the producer is kept after more than one EndTxn") \
     X(commit_assumed, "a commit of unknown outcome counts as done") \

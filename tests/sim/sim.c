@@ -18,7 +18,9 @@
 #define LIMIT_US (HEAL_US + 200000000)
 #define STEPS_MAX 400000
 #define FAULTS_MAX 5
-#define MUTANT_SEEDS 60000
+#define DISK_US 2000
+#define TURN_US 20000
+#define MUTANT_SEEDS 40000
 
 extern const struct wf_sink_ops wf_sink_kafka;
 
@@ -160,6 +162,8 @@ static void make_weather(void)
         .disk = rate(4 + sim_below(20)),
         .again = 2 + sim_below(20),
         .full = 2 + sim_below(40),
+        .disk_us = sim_one_in(3) ? 3000000 : DISK_US, /* one that others keep busy */
+        .turn_us = sim_one_in(3) ? 3000000 : TURN_US,
     };
 }
 
@@ -296,6 +300,8 @@ static void heal(void)
     vandal_waits = false;
     sim.weather.lose_request = sim.weather.lose_reply = sim.weather.fail_batch = 0;
     sim.weather.fail_read = sim.weather.disk = 0;
+    sim.weather.disk_us = DISK_US;
+    sim.weather.turn_us = TURN_US;
     for (unsigned i = 0; i < sim.ndaemons; i++)
         sim.daemon[i].fail_at = 0;
 }

@@ -63,7 +63,9 @@ struct sim_daemon {
     struct wf_err err;
     uint64_t start_us; /* when it is started (again) */
     bool refused;      /* stays down: a person has to look */
-    /* memory: thrown away with the process */
+    /* thrown away with the process, as all its memory */
+    struct wf_delivery *delivery;
+    uint64_t safe_lsn; /* the furthest of this life */
     char *arena;
     size_t used;
     uint64_t allocations, fail_at;
@@ -74,6 +76,8 @@ struct sim_daemon {
 struct sim_weather { /* one in n; 0 = never */
     unsigned lose_request, lose_reply, late_copy, silent_retry, fail_batch, fail_read, short_read;
     unsigned disk, again, full;
+    uint32_t disk_us, turn_us; /* no chances: the longest a call of the disk takes, and a thread
+                                * waits for its turn */
 };
 
 struct sim {
@@ -146,6 +150,7 @@ extern struct sim_pg sim_pg;
 
 void sim_pg_reset(void);
 uint64_t sim_pg_wal_end(void);
+uint64_t sim_pg_end_of(uint32_t event); /* of its transaction */
 uint64_t sim_pg_due(void);
 void sim_pg_step(void);
 void sim_pg_crash(uint64_t down_us);

@@ -300,7 +300,7 @@ static void work(void *arg)
         }
         w->queue = job->next;
         w->running = job;
-        sim_yield(sim_delay(20000)); /* the thread gets its turn late */
+        sim_yield(sim_delay(sim.weather.turn_us)); /* the thread gets its turn late */
         job->run(job);
         w->running = NULL;
         append(&w->finished, job);
@@ -473,5 +473,9 @@ struct wf_delivery *__wrap_wf_delivery_new(uint32_t capacity);
 
 struct wf_delivery *__wrap_wf_delivery_new(uint32_t capacity)
 {
-    return __real_wf_delivery_new(capacity > 8 ? 8 : capacity);
+    struct sim_daemon *d = sim_self();
+
+    d->delivery = __real_wf_delivery_new(capacity > 8 ? 8 : capacity);
+    d->safe_lsn = 0;
+    return d->delivery;
 }

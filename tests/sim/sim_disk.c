@@ -131,7 +131,7 @@ uint64_t sim_disk_durable_lsn(unsigned dir)
 
 static bool fails(int code)
 {
-    sim_yield(sim_delay(2000));
+    sim_yield(sim_delay(sim.weather.disk_us));
     if (!sim_one_in(sim.weather.disk))
         return false;
     sim_trace("disk: %s", strerror(code));

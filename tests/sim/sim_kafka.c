@@ -704,6 +704,18 @@ static uint32_t keep_record(const void *payload, size_t len)
     return kafka.nrecords++;
 }
 
+/* What everybody but the server knows to be delivered is not sent again: a repeat that ends early
+ * leaves an older row behind the newer one. */
+static void check_repeat(struct sim_daemon *d, uint32_t number)
+{
+    uint64_t safe = wf_delivery_safe_lsn(d->delivery), end = sim_pg_end_of(number);
+
+    if (safe > d->safe_lsn)
+        d->safe_lsn = safe;
+    if (number != SIM_HEARTBEAT && end && end <= d->safe_lsn)
+        sim_bad("S4: event %u is sent again, and %s is safe", number, wf_lsn_text(d->safe_lsn).s);
+}
+
 int rd_kafka_produce(rd_kafka_topic_t *topic, int32_t partition, int flags, void *payload,
                      size_t len, const void *key, size_t key_len, void *opaque)
 {
@@ -718,6 +730,8 @@ int rd_kafka_produce(rd_kafka_topic_t *topic, int32_t partition, int flags, void
     if (is_data) {
         memcpy(&m.number, payload, sizeof(m.number));
         m.part = m.number == SIM_HEARTBEAT ? 0 : m.number % SIM_PARTITIONS;
+        if (!sim.eos) /* there the log itself says it */
+            check_repeat(rk->owner, m.number);
     }
     l = &rk->lane[m.part];
     last_error = rk->fenced                         ? RD_KAFKA_RESP_ERR__FATAL

@@ -90,6 +90,15 @@ uint32_t sim_pg_events_before(uint64_t lsn)
     return i < sim_pg.nitems ? sim_pg.item[i].first_event : sim_pg.nevents;
 }
 
+uint64_t sim_pg_end_of(uint32_t event)
+{
+    unsigned i = sim_pg.nitems;
+
+    while (i > 0 && sim_pg.item[i - 1].first_event > event)
+        i--;
+    return i > 0 ? sim_pg.item[i - 1].end_lsn : 0;
+}
+
 /* ---- the server's side of a connection ---- */
 
 static void confirm(uint64_t lsn)
