@@ -462,11 +462,13 @@ static void on_put(struct wf_aws_call *call)
                                        : "a request failed and is repeated");
         return;
     }
+    /* a request that got something through is no reason to wait longer than for the first time */
+    l->tries = (unsigned)failed < l->nsent ? 1 : l->tries + 1;
     l->nsent = 0;
     drop_done(l);
     if (failed) {
         s->failed += (uint64_t)failed;
-        wake(s, l, wf_aws_backoff_us(++l->tries));
+        wake(s, l, wf_aws_backoff_us(l->tries));
         say(s, call, "records were not taken and are sent again");
         return;
     }

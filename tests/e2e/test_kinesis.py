@@ -74,7 +74,7 @@ def test_order_per_key_survives_failed_records_cuts_and_a_split(postgres, run_di
     write(postgres, db, 200, 5)
     aws.split()
     write(postgres, db, 200, 5)
-    ferry.caught_up(120)
+    ferry.caught_up(30)  # a failed record here and there does not slow down the others
     assert ferry.stop() == 0
     assert aws.failures > 20 and aws.max_records <= 500
     check_order(values(aws), 200, 10)
