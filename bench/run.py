@@ -311,7 +311,7 @@ def main() -> None:
     parser.add_argument("--no-slope", action="store_true", help="skip callgrind")
     args = parser.parse_args()
 
-    pg = Postgres(18, settings={"max_wal_size": "8GB", "checkpoint_timeout": "1h"})
+    pg = Postgres(18, settings={"max_wal_size": "8GB", "checkpoint_timeout": "1h", "max_replication_slots": 100})
     pg.start()
     # sync: null keeps nothing, file syncs to a disk
     sinks: dict[str, tuple[dict, dict]] = {
